@@ -1,0 +1,15 @@
+//! Continuous patching of container images, as pure functions.
+#![forbid(unsafe_code)]
+
+mod convention;
+mod dialect;
+mod inventory;
+mod name;
+mod serde_text;
+mod tag_set;
+
+pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
+pub use dialect::{Dialect, DialectError};
+pub use inventory::{Inventory, Listing};
+pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
+pub use tag_set::{TagSet, TagSetBuilder};

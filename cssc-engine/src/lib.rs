@@ -1,0 +1,1 @@
+//! Registries, tools, state and the runner around `cssc-core`.
