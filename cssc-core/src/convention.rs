@@ -34,7 +34,6 @@ impl TagConvention {
     pub const ALL: [Self; 2] = [Self::Incremental, Self::Floating];
 
     /// The name as it is written in a policy.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Incremental => "incremental",
@@ -43,7 +42,6 @@ impl TagConvention {
     }
 
     /// The other convention.
-    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Incremental => Self::Floating,
@@ -56,7 +54,6 @@ impl TagConvention {
     /// Only `-1` to `-999` without a leading zero and `-patched` are suffixes: `a-0`, `a-012`
     /// and `a-1000` are originals.
     #[inline]
-    #[must_use]
     pub fn parse(self, tag: TagRef<'_>) -> Option<PatchTag<'_>> {
         let suffix = Suffix::of(tag)?;
         (suffix.convention() == self).then_some(PatchTag {
@@ -66,7 +63,6 @@ impl TagConvention {
     }
 
     /// The tag a first patch gets.
-    #[must_use]
     pub fn first(self) -> Suffix {
         match self {
             Self::Incremental => Suffix::Number(PatchNumber::FIRST),
@@ -116,7 +112,6 @@ impl PatchNumber {
     pub const NEARLY_EXHAUSTED: Self = Self(950);
 
     /// The patch number `n`, or `None` outside 1 to 999.
-    #[must_use]
     pub fn new(n: u16) -> Option<Self> {
         (Self::FIRST.0..=Self::LAST.0)
             .contains(&n)
@@ -124,13 +119,11 @@ impl PatchNumber {
     }
 
     /// The number as an integer.
-    #[must_use]
     pub fn get(self) -> u16 {
         self.0
     }
 
     /// The number after this one, or `None` after 999.
-    #[must_use]
     pub fn next(self) -> Option<Self> {
         Self::new(self.0.saturating_add(1))
     }
@@ -164,7 +157,6 @@ impl Suffix {
     /// # Ok::<(), cssc_core::NameError>(())
     /// ```
     #[inline]
-    #[must_use]
     pub fn of(tag: TagRef<'_>) -> Option<Self> {
         let bytes = tag.as_str().as_bytes();
         match bytes {
@@ -179,7 +171,6 @@ impl Suffix {
 
     /// The convention the suffix belongs to.
     #[inline]
-    #[must_use]
     pub fn convention(self) -> TagConvention {
         match self {
             Self::Number(_) => TagConvention::Incremental,
@@ -188,7 +179,6 @@ impl Suffix {
     }
 
     /// The patch number, for the incremental convention.
-    #[must_use]
     pub fn number(self) -> Option<PatchNumber> {
         match self {
             Self::Number(number) => Some(number),
@@ -198,7 +188,6 @@ impl Suffix {
 
     /// The suffix of the patch after this one: the next number, or the one floating tag again.
     /// `None` when the numbers are exhausted.
-    #[must_use]
     pub fn next(self) -> Option<Self> {
         match self {
             Self::Number(number) => number.next().map(Self::Number),
@@ -208,7 +197,6 @@ impl Suffix {
 
     /// Length in bytes, the `-` included.
     #[inline]
-    #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a suffix is never empty")]
     pub fn len(self) -> usize {
         match self {
@@ -269,32 +257,27 @@ pub struct PatchTag<'a> {
 
 impl<'a> PatchTag<'a> {
     /// The patch tag of `original` with `suffix`, or `None` when it would be too long for a tag.
-    #[must_use]
     pub fn new(original: TagRef<'a>, suffix: Suffix) -> Option<Self> {
         let len = original.as_str().len().saturating_add(suffix.len());
         (len <= MAX_TAG_LEN).then_some(Self { original, suffix })
     }
 
     /// The tag that is patched.
-    #[must_use]
     pub fn original(self) -> TagRef<'a> {
         self.original
     }
 
     /// What follows it.
-    #[must_use]
     pub fn suffix(self) -> Suffix {
         self.suffix
     }
 
     /// The convention the tag follows.
-    #[must_use]
     pub fn convention(self) -> TagConvention {
         self.suffix.convention()
     }
 
     /// The patch number, for the incremental convention.
-    #[must_use]
     pub fn number(self) -> Option<PatchNumber> {
         self.suffix.number()
     }
@@ -310,7 +293,6 @@ impl<'a> PatchTag<'a> {
     }
 
     /// The tag as an owned value.
-    #[must_use]
     pub fn to_tag(self) -> Tag {
         TagRef::trusted(&self.to_string()).to_tag()
     }

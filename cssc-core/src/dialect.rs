@@ -24,7 +24,6 @@ impl Dialect {
     pub const ALL: [Self; 2] = [Self::Documented, Self::Service];
 
     /// The name as it is written on the command line and in JSON.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Documented => "documented",

@@ -29,7 +29,6 @@ pub struct Inventory {
 
 impl Inventory {
     /// What is known of `repository`.
-    #[must_use]
     pub fn listing(&self, repository: &Repository) -> &Listing {
         self.listings.get(repository).unwrap_or(&Listing::Absent)
     }

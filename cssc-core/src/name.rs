@@ -34,25 +34,21 @@ pub struct Registry(Box<str>);
 
 impl Registry {
     /// The host and port as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The host without the port; an IPv6 address keeps its brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         split_port(&self.0).0
     }
 
     /// The port, if the name has one.
-    #[must_use]
     pub fn port(&self) -> Option<u16> {
         split_port(&self.0).1.and_then(|port| port.parse().ok())
     }
 
     /// Whether the host can only be this machine: `localhost`, `127.0.0.0/8` or `::1`.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -152,7 +148,6 @@ pub struct Repository(Box<str>);
 
 impl Repository {
     /// The name as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -246,13 +241,11 @@ impl<'a> TagRef<'a> {
 
     /// The tag as text.
     #[inline]
-    #[must_use]
     pub fn as_str(self) -> &'a str {
         self.0
     }
 
     /// The tag as an owned value.
-    #[must_use]
     pub fn to_tag(self) -> Tag {
         Tag(self.0.into())
     }
@@ -298,13 +291,11 @@ pub struct Tag(Box<str>);
 
 impl Tag {
     /// The tag as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The tag as a borrowed value.
-    #[must_use]
     pub fn as_ref(&self) -> TagRef<'_> {
         TagRef(&self.0)
     }
@@ -425,13 +416,11 @@ impl NameError {
     }
 
     /// Whether the name was empty.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.kind == Kind::Empty
     }
 
     /// Whether the name was longer than the specification allows.
-    #[must_use]
     pub fn is_too_long(&self) -> bool {
         matches!(self.0.kind, Kind::TooLong(_))
     }

@@ -42,20 +42,17 @@ impl TagSet {
     }
 
     /// How many tags there are.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.0.ends.len()
     }
 
     /// Whether there is no tag.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.ends.is_empty()
     }
 
     /// The tag at `index` in byte order.
     #[inline]
-    #[must_use]
     pub fn get(&self, index: usize) -> Option<TagRef<'_>> {
         self.0.get(index).map(TagRef::trusted)
     }
@@ -79,7 +76,6 @@ impl TagSet {
     }
 
     /// Whether `tag` is there.
-    #[must_use]
     pub fn contains(&self, tag: &str) -> bool {
         self.position(tag).is_ok()
     }
@@ -169,19 +165,16 @@ impl TagSetBuilder {
     }
 
     /// How many tags were pushed, repeated ones counted as often as they came.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.arena.ends.len()
     }
 
     /// Whether nothing was pushed.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.arena.ends.is_empty()
     }
 
     /// The tags, sorted, each once.
-    #[must_use]
     pub fn finish(self) -> TagSet {
         let pushed = TagSet(Arc::new(self.arena));
         if !self.unsorted {
