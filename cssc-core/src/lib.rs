@@ -5,6 +5,7 @@ mod convention;
 mod dialect;
 mod inventory;
 mod name;
+mod pattern;
 mod serde_text;
 mod tag_set;
 
@@ -12,4 +13,5 @@ pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, Ta
 pub use dialect::{Dialect, DialectError};
 pub use inventory::{Inventory, Listing};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
+pub use pattern::{Glob, Selector, SelectorError};
 pub use tag_set::{TagSet, TagSetBuilder};
