@@ -4,6 +4,7 @@
 mod convention;
 mod dialect;
 mod inventory;
+mod lineage;
 mod name;
 mod pattern;
 mod serde_text;
@@ -12,6 +13,7 @@ mod tag_set;
 pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
 pub use dialect::{Dialect, DialectError};
 pub use inventory::{Inventory, Listing};
+pub use lineage::{ImageTag, Lineage, Lineages};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
 pub use pattern::{Glob, Selector, SelectorError};
 pub use tag_set::{TagSet, TagSetBuilder};

@@ -80,6 +80,14 @@ impl TagSet {
         self.position(tag).is_ok()
     }
 
+    /// The tags that begin with `prefix`, in byte order. Costs a search and what it yields.
+    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = TagRef<'_>> {
+        let start = self.position(prefix).unwrap_or_else(|place| place);
+        (start..self.len())
+            .map_while(|place| self.get(place))
+            .take_while(move |tag| tag.as_str().starts_with(prefix))
+    }
+
     /// The tags in byte order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = TagRef<'_>> + Clone {
         let arena = &*self.0;
