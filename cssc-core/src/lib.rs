@@ -7,6 +7,7 @@ mod inventory;
 mod lineage;
 mod name;
 mod pattern;
+mod schedule;
 mod serde_text;
 mod tag_set;
 
@@ -16,4 +17,5 @@ pub use inventory::{Inventory, Listing};
 pub use lineage::{ImageTag, Lineage, Lineages};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
 pub use pattern::{Glob, Selector, SelectorError};
+pub use schedule::{Interval, IntervalError, Runs, Schedule, ScheduleDifference};
 pub use tag_set::{TagSet, TagSetBuilder};
