@@ -1,1 +1,5 @@
 //! Registries, tools, state and the runner around `cssc-core`.
+#![forbid(unsafe_code)]
+
+mod atomic;
+pub mod registry;
