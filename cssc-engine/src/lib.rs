@@ -3,3 +3,4 @@
 
 mod atomic;
 pub mod registry;
+pub mod tool;
