@@ -136,7 +136,7 @@ impl Work<'_> {
         };
         let name = format!("{BASE_NAME}={}", original.by_tag());
         let digest = match original.digest() {
-            Some(digest) => digest.to_owned(),
+            Some(digest) => digest.to_string(),
             None => self.ask(["inspect", "--format", "{{.FromImageDigest}}", container])?,
         };
         let digest = format!("{BASE_DIGEST}={}", digest.trim());

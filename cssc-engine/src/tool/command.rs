@@ -62,7 +62,7 @@ impl Patcher for CommandPatcher {
             .env("CSSC_FOLDER", job.folder)
             .env("CSSC_VEX", &vex);
         if let Some(digest) = original.digest() {
-            call = call.env("CSSC_DIGEST", digest);
+            call = call.env("CSSC_DIGEST", digest.as_str());
         }
         if let Some(config) = job.access.docker_config(original.registry(), job.folder)? {
             call = call

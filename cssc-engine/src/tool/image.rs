@@ -2,6 +2,8 @@
 
 use cssc_core::{Registry, Repository, Tag};
 
+use crate::registry::Digest;
+
 /// An image in a registry, by tag and, where it is known, by the digest the tag had.
 ///
 /// The digest pins what is meant while the tag may move.
@@ -10,7 +12,7 @@ pub struct ImageRef {
     registry: Registry,
     repository: Repository,
     tag: Tag,
-    digest: Option<Box<str>>,
+    digest: Option<Digest>,
 }
 
 impl ImageRef {
@@ -24,9 +26,9 @@ impl ImageRef {
         }
     }
 
-    /// The image that had this digest: `sha256:…`.
-    pub fn with_digest(mut self, digest: impl Into<Box<str>>) -> Self {
-        self.digest = Some(digest.into());
+    /// The image with this digest.
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
         self
     }
 
@@ -46,8 +48,8 @@ impl ImageRef {
     }
 
     /// The digest it is pinned to.
-    pub fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
     }
 
     /// `HOST/REPOSITORY:TAG`.
