@@ -289,7 +289,9 @@ impl<'a> PatchTag<'a> {
     /// [`NoNextTag::Exhausted`] after number 999, [`NoNextTag::TagTooLong`] when the tag would
     /// have more than 128 bytes.
     pub fn next(self) -> Result<Self, NoNextTag> {
-        next_tag(self.original, self.convention(), Some(self.suffix))
+        let len = self.original.as_str().len();
+        let suffix = next_suffix(len, self.convention(), Some(self.suffix))?;
+        Ok(Self { suffix, ..self })
     }
 
     /// The tag as an owned value.
@@ -298,17 +300,22 @@ impl<'a> PatchTag<'a> {
     }
 }
 
-/// The tag the next patch of `original` gets when `latest` is the newest there is.
-pub(crate) fn next_tag(
-    original: TagRef<'_>,
+/// The suffix of the next patch when the original has `original_len` bytes and its newest patch
+/// ends in `latest`.
+#[inline]
+pub(crate) fn next_suffix(
+    original_len: usize,
     convention: TagConvention,
     latest: Option<Suffix>,
-) -> Result<PatchTag<'_>, NoNextTag> {
+) -> Result<Suffix, NoNextTag> {
     let suffix = match latest {
         None => convention.first(),
         Some(latest) => latest.next().ok_or(NoNextTag::Exhausted)?,
     };
-    PatchTag::new(original, suffix).ok_or(NoNextTag::TagTooLong)
+    if original_len.saturating_add(suffix.len()) > MAX_TAG_LEN {
+        return Err(NoNextTag::TagTooLong);
+    }
+    Ok(suffix)
 }
 
 impl fmt::Display for PatchTag<'_> {

@@ -1,21 +1,28 @@
 //! Continuous patching of container images, as pure functions.
 #![forbid(unsafe_code)]
 
+mod config;
 mod convention;
 mod dialect;
 mod inventory;
 mod lineage;
 mod name;
 mod pattern;
+mod plan;
 mod schedule;
 mod serde_text;
 mod tag_set;
 
+pub use config::{Config, Rule};
 pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
 pub use dialect::{Dialect, DialectError};
 pub use inventory::{Inventory, Listing};
 pub use lineage::{ImageTag, Lineage, Lineages};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
 pub use pattern::{Glob, Selector, SelectorError};
+pub use plan::{
+    DEFAULT_LIMIT, DialectDifference, Explanation, Image, NotFound, Plan, PlanDocument, PlanList,
+    PlanOptions, SelectorRef, SkipReason, Skipped, Unavailable, Verdict, dialect_differences,
+};
 pub use schedule::{Interval, IntervalError, Runs, Schedule, ScheduleDifference};
 pub use tag_set::{TagSet, TagSetBuilder};

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::convention::{NoNextTag, PatchTag, Suffix, TagConvention, next_tag};
+use crate::convention::{NoNextTag, PatchTag, Suffix, TagConvention, next_suffix};
 use crate::name::{Tag, TagRef};
 use crate::tag_set::TagSet;
 
@@ -41,11 +41,37 @@ pub struct Lineages {
     orphans: Vec<usize>,
 }
 
-/// An original tag by its place among the tags, and the suffix of its newest patch.
+/// An original tag and the suffix of its newest patch: the first `len` bytes of the tag at
+/// `place`. A front of a tag, because the service dialect lists `a` when only `a-1` is there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Original {
     pub(crate) place: usize,
+    pub(crate) len: u8,
     pub(crate) latest: Option<Suffix>,
+}
+
+impl Original {
+    pub(crate) fn new(place: usize, tag: TagRef<'_>, latest: Option<Suffix>) -> Self {
+        // A tag has at most 128 bytes.
+        let len = u8::try_from(tag.as_str().len()).unwrap_or(u8::MAX);
+        Self { place, len, latest }
+    }
+
+    pub(crate) fn lineage_in(
+        self,
+        tags: &TagSet,
+        convention: TagConvention,
+    ) -> Option<Lineage<'_>> {
+        let original = tags
+            .get(self.place)?
+            .as_str()
+            .get(..usize::from(self.len))?;
+        Some(Lineage {
+            original: TagRef::trusted(original),
+            convention,
+            latest: self.latest,
+        })
+    }
 }
 
 impl Lineages {
@@ -60,10 +86,7 @@ impl Lineages {
                 None => {
                     leave_blocks(&mut enclosing, tag);
                     enclosing.push((tag, originals.len()));
-                    originals.push(Original {
-                        place,
-                        latest: None,
-                    });
+                    originals.push(Original::new(place, tag, None));
                 }
                 Some(suffix) if suffix.convention() == convention => {
                     leave_blocks(&mut enclosing, tag);
@@ -102,14 +125,14 @@ impl Lineages {
     pub fn iter(&self) -> impl Iterator<Item = Lineage<'_>> {
         self.originals
             .iter()
-            .filter_map(|original| self.lineage(original))
+            .filter_map(|original| original.lineage_in(&self.tags, self.convention))
     }
 
     /// The lineage of `original`; `None` when it is not there, or is reserved for patches.
     pub fn get(&self, original: &str) -> Option<Lineage<'_>> {
         self.position(original)
             .and_then(|index| self.originals.get(index))
-            .and_then(|original| self.lineage(original))
+            .and_then(|original| original.lineage_in(&self.tags, self.convention))
     }
 
     /// The patch tags of this convention whose original is not there or is itself reserved, in
@@ -122,10 +145,11 @@ impl Lineages {
 
     /// The patch tags of `original` under this convention, oldest first; it need not be there.
     pub fn patches(&self, original: TagRef<'_>) -> Vec<PatchTag<'_>> {
+        let block = format!("{original}-");
         let mut patches: Vec<PatchTag<'_>> = self
             .tags
-            .starting_with(&format!("{original}-"))
-            .filter_map(|tag| self.convention.parse(tag))
+            .starting_with(&block)
+            .filter_map(|(_, tag)| self.convention.parse(tag))
             .filter(|patch| patch.original().as_str() == original.as_str())
             .collect();
         patches.sort_unstable();
@@ -146,11 +170,6 @@ impl Lineages {
         self.originals
             .binary_search_by_key(&place, |original| original.place)
             .ok()
-    }
-
-    fn lineage(&self, original: &Original) -> Option<Lineage<'_>> {
-        let tag = self.tags.get(original.place)?;
-        Some(Lineage::new(tag, self.convention, original.latest))
     }
 }
 
@@ -179,18 +198,6 @@ pub struct Lineage<'a> {
 }
 
 impl<'a> Lineage<'a> {
-    pub(crate) fn new(
-        original: TagRef<'a>,
-        convention: TagConvention,
-        latest: Option<Suffix>,
-    ) -> Self {
-        Self {
-            original,
-            convention,
-            latest,
-        }
-    }
-
     /// The tag somebody pushed.
     pub fn original(self) -> TagRef<'a> {
         self.original
@@ -216,7 +223,8 @@ impl<'a> Lineage<'a> {
     /// [`NoNextTag::Exhausted`] when the newest patch is number 999, [`NoNextTag::TagTooLong`]
     /// when the tag would have more than 128 bytes.
     pub fn next_patch(self) -> Result<PatchTag<'a>, NoNextTag> {
-        next_tag(self.original, self.convention, self.latest)
+        let suffix = next_suffix(self.original.as_str().len(), self.convention, self.latest)?;
+        PatchTag::new(self.original, suffix).ok_or(NoNextTag::TagTooLong)
     }
 }
 

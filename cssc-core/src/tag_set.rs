@@ -80,12 +80,12 @@ impl TagSet {
         self.position(tag).is_ok()
     }
 
-    /// The tags that begin with `prefix`, in byte order. Costs a search and what it yields.
-    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = TagRef<'_>> {
+    /// The tags that begin with `prefix` and their places. Costs a search and what it yields.
+    pub(crate) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (usize, TagRef<'_>)> {
         let start = self.position(prefix).unwrap_or_else(|place| place);
         (start..self.len())
-            .map_while(|place| self.get(place))
-            .take_while(move |tag| tag.as_str().starts_with(prefix))
+            .map_while(|place| Some((place, self.get(place)?)))
+            .take_while(move |(_, tag)| tag.as_str().starts_with(prefix))
     }
 
     /// The tags in byte order.

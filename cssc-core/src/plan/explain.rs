@@ -1,0 +1,334 @@
+//! Why a tag is or is not patched: a verdict for every tag, and the rule that decided it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::{Plan, RulePlan, SkipReason, service};
+use crate::convention::{PatchNumber, Suffix, TagConvention};
+use crate::inventory::{Inventory, Listing};
+use crate::name::{Repository, TagRef};
+use crate::pattern::Selector;
+use crate::tag_set::TagSet;
+
+/// What became of one tag, and why.
+///
+/// Displays as a sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It is an image of the plan.
+    Selected,
+    /// A rule takes it in, but it cannot be patched.
+    Skipped(SkipReason),
+    /// It is a patch, under the policy's convention, of an original that is there.
+    PatchOf {
+        /// The original.
+        original: TagRef<'a>,
+        /// Whether the original is an image of the plan.
+        is_selected: bool,
+    },
+    /// It reads as a patch of a tag that is not there.
+    OriginalMissing {
+        /// The tag it reads as a patch of.
+        original: TagRef<'a>,
+        /// Whether it looks like a date, such as `2024-01-15`, so that somebody likely meant one.
+        is_date: bool,
+    },
+    /// It reads as a patch of a tag that is itself reserved for patches.
+    OriginalReserved {
+        /// The tag it reads as a patch of.
+        original: TagRef<'a>,
+    },
+    /// It is reserved for patches of the convention that the policy does not use.
+    OtherConvention {
+        /// The convention it is reserved by.
+        convention: TagConvention,
+    },
+    /// Only a rule that is disabled takes it in.
+    RuleDisabled,
+    /// No rule takes it in.
+    NotSelected,
+}
+
+impl Verdict<'_> {
+    /// The verdict's name as it is written in JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Selected => "selected",
+            Self::Skipped(reason) => reason.as_str(),
+            Self::PatchOf { .. } => "patch",
+            Self::OriginalMissing { .. } => "original-missing",
+            Self::OriginalReserved { .. } => "original-reserved",
+            Self::OtherConvention { .. } => "other-convention",
+            Self::RuleDisabled => "rule-disabled",
+            Self::NotSelected => "not-selected",
+        }
+    }
+}
+
+impl fmt::Display for Verdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Selected => f.write_str("selected"),
+            Self::Skipped(SkipReason::BaseMissing) => {
+                f.write_str("skipped: its original is not there")
+            }
+            Self::Skipped(SkipReason::Exhausted) => {
+                f.write_str("skipped: its patch numbers are exhausted, the newest is 999")
+            }
+            Self::Skipped(SkipReason::TagTooLong) => {
+                f.write_str("skipped: its patch tag would be longer than 128 bytes")
+            }
+            Self::PatchOf {
+                original,
+                is_selected: true,
+            } => write!(f, "patch of `{original}`"),
+            Self::PatchOf {
+                original,
+                is_selected: false,
+            } => write!(f, "patch of `{original}`, which is not selected"),
+            Self::OriginalMissing { original, is_date } => {
+                write!(f, "reads as a patch of `{original}`, which is not there")?;
+                if *is_date {
+                    f.write_str("; if a date is meant, write it without dashes, as in `20240115`")?;
+                }
+                Ok(())
+            }
+            Self::OriginalReserved { original } => write!(
+                f,
+                "reads as a patch of `{original}`, which is itself a patch tag and never an original"
+            ),
+            Self::OtherConvention { convention } => write!(
+                f,
+                "reserved for patches of the {convention} convention, which the policy does not use"
+            ),
+            Self::RuleDisabled => f.write_str("not selected: the rule that names it is disabled"),
+            Self::NotSelected => f.write_str("not selected by any rule"),
+        }
+    }
+}
+
+/// A tag of a repository in the policy, its verdict, and the entry of the policy that decided it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// The tag.
+    pub tag: TagRef<'a>,
+    /// What became of it.
+    pub verdict: Verdict<'a>,
+    /// The entry that decided, if one did.
+    pub decided_by: Option<SelectorRef<'a>>,
+}
+
+/// An entry of a rule's `tags`, and where it stands. Displays as a JSON pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectorRef<'a> {
+    /// The index of the rule among the policy's `repositories`.
+    pub rule: usize,
+    /// The index of the entry among the rule's `tags`.
+    pub index: usize,
+    /// The entry.
+    pub selector: &'a Selector,
+}
+
+impl fmt::Display for SelectorRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/repositories/{}/tags/{}", self.rule, self.index)
+    }
+}
+
+impl Serialize for Explanation<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Text<T>(T);
+        impl<T: fmt::Display> Serialize for Text<T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&self.0)
+            }
+        }
+        let mut row = serializer.serialize_struct("Explanation", 6)?;
+        row.serialize_field("repository", self.repository)?;
+        row.serialize_field("tag", &self.tag)?;
+        row.serialize_field("verdict", self.verdict.as_str())?;
+        row.serialize_field("explanation", &Text(self.verdict))?;
+        row.serialize_field("rule", &self.decided_by.map(Text))?;
+        row.serialize_field("selector", &self.decided_by.map(|by| by.selector))?;
+        row.end()
+    }
+}
+
+impl Plan {
+    /// A verdict for every tag of every repository in the policy, disabled rules included, with
+    /// repositories and tags in byte order.
+    ///
+    /// `inventory` is the one the plan was made from; it may have been completed with the
+    /// repositories that only disabled rules name, which planning does not need.
+    pub fn explain<'a>(
+        &'a self,
+        inventory: &'a Inventory,
+    ) -> impl Iterator<Item = Explanation<'a>> + 'a {
+        let mut by_repository: BTreeMap<&Repository, Vec<(usize, &RulePlan)>> = BTreeMap::new();
+        for (index, plan) in self.rules.iter().enumerate() {
+            by_repository
+                .entry(plan.rule.repository())
+                .or_default()
+                .push((index, plan));
+        }
+        by_repository
+            .into_iter()
+            .filter_map(|(repository, rules)| match inventory.listing(repository) {
+                Listing::Found(tags) => Some((repository, rules, tags)),
+                Listing::Absent | Listing::Unavailable(_) => None,
+            })
+            .flat_map(|(repository, rules, tags)| {
+                let judge = Judge::new(self.convention, tags, rules);
+                tags.iter().map(move |tag| {
+                    let (verdict, decided_by) = judge.verdict(tag);
+                    Explanation {
+                        repository,
+                        tag,
+                        verdict,
+                        decided_by,
+                    }
+                })
+            })
+    }
+}
+
+/// Judges the tags of one repository by what the plan lists of it.
+struct Judge<'a> {
+    convention: TagConvention,
+    tags: &'a TagSet,
+    /// The rules of the repository, with their indexes in the policy.
+    rules: Vec<(usize, &'a RulePlan)>,
+    /// What the plan lists: the rule, by its place in `rules`, and why it skips the tag if so.
+    listed: BTreeMap<&'a str, (usize, Option<SkipReason>)>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(convention: TagConvention, tags: &'a TagSet, rules: Vec<(usize, &'a RulePlan)>) -> Self {
+        let mut listed = BTreeMap::new();
+        for (at, (_, plan)) in rules.iter().enumerate() {
+            for image in &plan.images {
+                if let Some(lineage) = image.lineage_in(&plan.tags, convention) {
+                    listed.insert(lineage.original().as_str(), (at, None));
+                }
+            }
+            for skipped in &plan.skipped {
+                if let Some(tag) = plan.tags.get(skipped.place) {
+                    listed.insert(tag.as_str(), (at, Some(skipped.reason)));
+                }
+            }
+        }
+        Self {
+            convention,
+            tags,
+            rules,
+            listed,
+        }
+    }
+
+    fn verdict(&self, tag: TagRef<'a>) -> (Verdict<'a>, Option<SelectorRef<'a>>) {
+        let listed = self.listed.get(tag.as_str());
+        let decided_by = listed.and_then(|&(at, _)| self.decided_by(at, tag));
+        match listed {
+            Some((_, None)) => return (Verdict::Selected, decided_by),
+            // Which of two kinds of orphan it is, is worked out below.
+            Some((_, Some(SkipReason::BaseMissing))) | None => {}
+            Some(&(_, Some(reason))) => return (Verdict::Skipped(reason), decided_by),
+        }
+        match Suffix::of(tag) {
+            Some(suffix) if suffix.convention() == self.convention => {
+                let original = suffix.original_in(tag);
+                match self.listed.get(original.as_str()) {
+                    Some(&(at, reason)) if reason != Some(SkipReason::BaseMissing) => {
+                        let is_selected = true;
+                        let verdict = Verdict::PatchOf {
+                            original,
+                            is_selected,
+                        };
+                        (verdict, self.decided_by(at, original))
+                    }
+                    _ => (self.unlisted_patch(tag, suffix), decided_by),
+                }
+            }
+            Some(suffix) => {
+                let convention = suffix.convention();
+                (Verdict::OtherConvention { convention }, None)
+            }
+            None => self.unlisted_original(tag),
+        }
+    }
+
+    /// The verdict on a patch tag whose original the plan does not list.
+    fn unlisted_patch(&self, tag: TagRef<'a>, suffix: Suffix) -> Verdict<'a> {
+        let original = suffix.original_in(tag);
+        if Suffix::of(original).is_some() {
+            Verdict::OriginalReserved { original }
+        } else if self.tags.contains(original.as_str()) {
+            let is_selected = false;
+            Verdict::PatchOf {
+                original,
+                is_selected,
+            }
+        } else {
+            let is_date = reads_as_date(original, suffix);
+            Verdict::OriginalMissing { original, is_date }
+        }
+    }
+
+    /// The verdict on an original that the plan does not list.
+    fn unlisted_original(&self, tag: TagRef<'a>) -> (Verdict<'a>, Option<SelectorRef<'a>>) {
+        let disabled = (0..)
+            .zip(&self.rules)
+            .filter(|(_, (_, plan))| !plan.rule.is_enabled())
+            .find_map(|(at, _)| self.decided_by(at, tag));
+        match disabled {
+            Some(selector) => (Verdict::RuleDisabled, Some(selector)),
+            None => (Verdict::NotSelected, None),
+        }
+    }
+
+    /// The first entry of the rule at `at` that takes in `tag`, or the original it is a patch of.
+    fn decided_by(&self, at: usize, tag: TagRef<'a>) -> Option<SelectorRef<'a>> {
+        let &(rule, plan) = self.rules.get(at)?;
+        let original = Suffix::of(tag).map_or(tag, |suffix| suffix.original_in(tag));
+        let takes_in = |selector: &Selector| {
+            selector.matches(tag)
+                || selector.matches(original)
+                || service::collects(selector, tag, self.convention)
+        };
+        let selectors = plan.rule.selectors();
+        // In the documented dialect a listed tag always matches; the last test is for the other.
+        let index = selectors.iter().position(takes_in)?;
+        Some(SelectorRef {
+            rule,
+            index,
+            selector: selectors.get(index)?,
+        })
+    }
+}
+
+/// Whether original and suffix together read as a date: `2024-01` and `-15`, `2024` and `-11`.
+fn reads_as_date(original: TagRef<'_>, suffix: Suffix) -> bool {
+    let Some(number) = suffix.number().map(PatchNumber::get) else {
+        return false;
+    };
+    let is_year = |text: &str| {
+        let year = text.rsplit(|c: char| !c.is_ascii_digit()).next();
+        year.is_some_and(|year| {
+            year.len() == 4 && (year.starts_with("19") || year.starts_with("20"))
+        })
+    };
+    match original.as_str().rsplit_once('-') {
+        Some((front, month)) if is_year(front) => {
+            number <= 31
+                && month
+                    .parse()
+                    .is_ok_and(|month: u8| (1..=12).contains(&month))
+        }
+        _ => is_year(original.as_str()) && number <= 12,
+    }
+}
