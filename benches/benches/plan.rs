@@ -1,0 +1,140 @@
+//! Planning one repository of many tags, beside what it could cost at least and at most.
+//!
+//! `touch` reads every byte of the tags once and is the least any planner can do;
+//! `straightforward` is a regular expression for each tag and a hash map. Every bench asserts
+//! its answer before it is timed.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use cssc_benches::{StraightforwardImage, shuffled, straightforward_plan, tags};
+use cssc_core::{Config, Inventory, Listing, PatchNumber, PatchTag, Plan, PlanOptions, TagSet};
+
+fn config(selectors: &str) -> Config {
+    let policy = format!(
+        r#"{{"version": "v1", "repositories": [{{"repository": "python", "tags": [{selectors}]}}]}}"#
+    );
+    policy.parse().expect("a valid policy")
+}
+
+/// From the tags as text to the plan: validation, order and planning.
+fn plan(config: &Config, tags: &[String]) -> Plan {
+    let tags = TagSet::new(tags).expect("valid tags");
+    plan_set(config, tags)
+}
+
+fn plan_set(config: &Config, tags: TagSet) -> Plan {
+    let repository = "python".parse().expect("a valid name");
+    let inventory = Inventory::from_iter([(repository, Listing::Found(tags))]);
+    Plan::new(config, &inventory, &PlanOptions::default())
+}
+
+/// Reads every byte of every tag once, one after the other.
+fn touch(tags: &[String]) -> u64 {
+    tags.iter()
+        .flat_map(|tag| tag.bytes())
+        .fold(0, |sum: u64, byte| sum.rotate_left(5) ^ u64::from(byte))
+}
+
+fn assert_same(plan: &Plan, expected: &[StraightforwardImage]) {
+    let images: Vec<StraightforwardImage> = plan
+        .images()
+        .map(|image| StraightforwardImage {
+            tag: image.tag().to_string(),
+            latest: image
+                .latest_patch()
+                .and_then(PatchTag::number)
+                .map_or(0, PatchNumber::get),
+        })
+        .collect();
+    assert!(images == expected, "the two planners differ");
+}
+
+fn all_tags(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan-all");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3));
+    let config = config(r#""*""#);
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        let tags = tags(count);
+        assert_same(&plan(&config, &tags), &straightforward_plan(&tags));
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_with_input(BenchmarkId::new("touch", count), &tags, |bench, tags| {
+            bench.iter(|| touch(black_box(tags)));
+        });
+        group.bench_with_input(
+            BenchmarkId::new("text-to-plan", count),
+            &tags,
+            |bench, tags| {
+                bench.iter(|| plan(&config, black_box(tags)));
+            },
+        );
+        let set = TagSet::new(&tags).expect("valid tags");
+        group.bench_with_input(BenchmarkId::new("plan", count), &set, |bench, set| {
+            bench.iter(|| plan_set(&config, black_box(set).clone()));
+        });
+        group.bench_with_input(
+            BenchmarkId::new("straightforward", count),
+            &tags,
+            |bench, tags| bench.iter(|| straightforward_plan(black_box(tags))),
+        );
+    }
+    group.finish();
+}
+
+fn random_order(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan-random-order");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
+    let config = config(r#""*""#);
+    let sorted = tags(1_000_000);
+    let random = shuffled(&sorted);
+    assert_same(&plan(&config, &random), &straightforward_plan(&sorted));
+    group.throughput(Throughput::Elements(1_000_000));
+    group.bench_function("sort_unstable", |bench| {
+        bench.iter_batched(
+            || random.iter().map(String::as_str).collect::<Vec<_>>(),
+            |mut tags| {
+                tags.sort_unstable();
+                tags
+            },
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    group.bench_function("text-to-plan", |bench| {
+        bench.iter(|| plan(&config, black_box(&random)));
+    });
+    group.finish();
+}
+
+fn literals(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan-literals");
+    for (tag_count, literal_count) in [(10_000, 100), (10_000, 1_000), (100_000, 1_000)] {
+        let tags = tags(tag_count);
+        let all = straightforward_plan(&tags);
+        let named: Vec<&StraightforwardImage> = all
+            .iter()
+            .step_by(all.len() / literal_count)
+            .take(literal_count)
+            .collect();
+        let selectors: Vec<String> = named
+            .iter()
+            .map(|image| format!("{:?}", image.tag))
+            .collect();
+        let config = config(&selectors.join(","));
+        let expected: Vec<StraightforwardImage> = named.into_iter().cloned().collect();
+        assert_same(&plan(&config, &tags), &expected);
+        let set = TagSet::new(&tags).expect("valid tags");
+        let id = BenchmarkId::new(format!("{literal_count}-of"), tag_count);
+        group.bench_with_input(id, &set, |bench, set| {
+            bench.iter(|| plan_set(&config, black_box(set).clone()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, all_tags, random_order, literals);
+criterion_main!(benches);
