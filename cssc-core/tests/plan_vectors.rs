@@ -1,4 +1,9 @@
 //! The plan against `vectors/plan.json`, in both dialects.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use cssc_core::{
     Config, Dialect, Inventory, Listing, Plan, PlanOptions, TagSet, dialect_differences,
