@@ -9,6 +9,7 @@ mod lineage;
 mod name;
 mod pattern;
 mod plan;
+mod scan;
 mod schedule;
 mod serde_text;
 mod tag_set;
@@ -23,6 +24,10 @@ pub use pattern::{Glob, Selector, SelectorError};
 pub use plan::{
     DEFAULT_LIMIT, DialectDifference, Explanation, Image, NotFound, Plan, PlanDocument, PlanList,
     PlanOptions, SelectorRef, SkipReason, Skipped, Unavailable, Verdict, dialect_differences,
+};
+pub use scan::{
+    Evidence, Finding, ImageOs, PublishVerdict, ScanError, ScanReport, ScanSkip, ScanUnsupported,
+    ScanVerdict, SeverityCount, VulnerabilitySeverity, Withheld,
 };
 pub use schedule::{Interval, IntervalError, Runs, Schedule, ScheduleDifference};
 pub use tag_set::{TagSet, TagSetBuilder};

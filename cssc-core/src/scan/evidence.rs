@@ -1,0 +1,154 @@
+//! What a patch did, seen from the scans before and after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Finding;
+use super::{ScanReport, ScanSkip, ScanUnsupported, ScanVerdict};
+
+/// What a patch did: the findings of the scan before it beside those of the scan after it.
+///
+/// A finding is known again by its vulnerability and package: an upgrade that leaves a
+/// vulnerability in neither fixes it nor brings it in, although the installed version differs.
+///
+/// ```
+/// use cssc_core::{Evidence, PublishVerdict, ScanReport};
+///
+/// let report = |findings: &str| ScanReport::from_slice(format!(
+///     r#"{{"SchemaVersion": 2, "Metadata": {{"OS": {{"Family": "debian", "Name": "12.5"}}}},
+///         "Results": [{{"Class": "os-pkgs", "Vulnerabilities": [{findings}]}}]}}"#
+/// ).as_bytes());
+/// let before = report(r#"{"VulnerabilityID": "CVE-2024-2961", "PkgName": "libc6",
+///     "InstalledVersion": "2.36-9+deb12u4", "FixedVersion": "2.36-9+deb12u6"}"#)?;
+/// let after = report("")?;
+/// assert_eq!(Evidence::compare(&before, &after).decides(), PublishVerdict::Publish);
+/// assert!(matches!(
+///     Evidence::compare(&before, &before).decides(),
+///     PublishVerdict::Withhold(_)
+/// ));
+/// # Ok::<(), cssc_core::ScanError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    fixed: Vec<Finding>,
+    introduced: Vec<Finding>,
+    remaining: Vec<Finding>,
+    #[serde(skip)]
+    after: ScanVerdict,
+}
+
+impl Evidence {
+    /// Compares the scan of an image with the scan of its patched candidate.
+    pub fn compare(before: &ScanReport, after: &ScanReport) -> Self {
+        let mut identities: BTreeMap<_, (Vec<&Finding>, Vec<&Finding>)> = BTreeMap::new();
+        for finding in before.findings() {
+            identities
+                .entry(finding.identity())
+                .or_default()
+                .0
+                .push(finding);
+        }
+        for finding in after.findings() {
+            identities
+                .entry(finding.identity())
+                .or_default()
+                .1
+                .push(finding);
+        }
+        let mut evidence = Self {
+            fixed: Vec::new(),
+            introduced: Vec::new(),
+            remaining: Vec::new(),
+            after: after.verdict(),
+        };
+        for (mut before, mut after) in identities.into_values() {
+            // Of several in one package (two versions of a kernel, say) as many remain as there
+            // were: first those that did not change, then those that cannot be fixed, so that
+            // what is over, and new, shows as fixable. That is the careful reading.
+            let was: BTreeSet<&Finding> = before.iter().copied().collect();
+            let is: BTreeSet<&Finding> = after.iter().copied().collect();
+            before.sort_by_key(|finding| !is.contains(finding));
+            after.sort_by_key(|finding| (!was.contains(finding), finding.is_fixable()));
+            let gone = before.iter().skip(after.len()).copied();
+            let (known, new) = after.split_at(before.len().min(after.len()));
+            let (introduced, unfixable): (Vec<&Finding>, Vec<&Finding>) =
+                new.iter().partition(|finding| finding.is_fixable());
+            evidence.fixed.extend(gone.cloned());
+            evidence.introduced.extend(introduced.into_iter().cloned());
+            let remaining = known.iter().copied().chain(unfixable);
+            evidence.remaining.extend(remaining.cloned());
+        }
+        evidence
+    }
+
+    /// The findings that are gone.
+    pub fn fixed(&self) -> &[Finding] {
+        &self.fixed
+    }
+
+    /// The findings that are new and can be fixed.
+    pub fn introduced(&self) -> &[Finding] {
+        &self.introduced
+    }
+
+    /// The other findings of the candidate: those that were there before, and new ones that
+    /// nothing fixes yet.
+    pub fn remaining(&self) -> &[Finding] {
+        &self.remaining
+    }
+
+    /// Whether the candidate earns a tag: it fixes at least one finding and brings no new fixable
+    /// one.
+    ///
+    /// A candidate that the scanner cannot judge has no findings and earns none.
+    pub fn decides(&self) -> PublishVerdict {
+        match &self.after {
+            ScanVerdict::Unsupported(reason) => {
+                PublishVerdict::Withhold(Withheld::Unsupported(reason.clone()))
+            }
+            ScanVerdict::Skip(ScanSkip::EndOfServiceLife) => {
+                PublishVerdict::Withhold(Withheld::EndOfServiceLife)
+            }
+            _ if !self.introduced.is_empty() => {
+                PublishVerdict::Withhold(Withheld::NewFixable(self.introduced.len()))
+            }
+            _ if self.fixed.is_empty() => PublishVerdict::Withhold(Withheld::NothingFixed),
+            _ => PublishVerdict::Publish,
+        }
+    }
+}
+
+/// Whether a patched candidate is published under its patch tag.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PublishVerdict {
+    /// It is better than the image before.
+    Publish,
+    /// It is not, or nobody can say.
+    Withhold(Withheld),
+}
+
+/// Why a patched candidate gets no tag. Prints as the reason, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Withheld {
+    /// No finding of the image before is gone.
+    #[error("the patch fixes none of the findings")]
+    NothingFixed,
+    /// It has this many findings that the image before had not and that could be fixed.
+    #[error("the patch brings in {}", new_findings(*.0))]
+    NewFixable(usize),
+    /// Its operating system has reached the end of its service life.
+    #[error("the patched image cannot be judged: {}", ScanSkip::EndOfServiceLife)]
+    EndOfServiceLife,
+    /// The scanner knows nothing of its packages.
+    #[error("the patched image cannot be judged: {0}")]
+    Unsupported(ScanUnsupported),
+}
+
+fn new_findings(count: usize) -> impl fmt::Display {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} new fixable finding{plural}")
+}

@@ -1,0 +1,473 @@
+//! Reads a report in one pass and keeps only what is asked of it later.
+//!
+//! The outer levels are read by hand, so that nothing but findings of OS packages is ever held;
+//! the inner ones, of bounded size, by derive.
+
+use std::fmt;
+use std::io::{BufReader, Read};
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::error::{Kind, ScanError};
+use super::finding::{Finding, VulnerabilitySeverity};
+use super::guard::Guard;
+use super::{ImageOs, SCHEMA_VERSION, ScanReport};
+
+/// The most findings of one report; a hundred times what a bad image has.
+pub(super) const MAX_FINDINGS: usize = 500_000;
+/// The longest identifier or version that is kept, in bytes.
+const MAX_TEXT: usize = 4096;
+/// The most digests that are kept; an image rarely has more than one.
+const MAX_DIGESTS: usize = 1024;
+/// The class of a result about the packages of the operating system.
+const OS_PACKAGES: &str = "os-pkgs";
+const BUFFER: usize = 64 << 10;
+
+pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanError> {
+    let reader = BufReader::with_capacity(BUFFER, Guard::new(reader, limit));
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    let mut report = Reading::default();
+    let outcome = json.deserialize_any(&mut report).and_then(|()| json.end());
+    // A document that is something else is not reported as a fault of its details.
+    if let Some(refused) = report.refused {
+        return Err(refused.into());
+    }
+    outcome.map_err(ScanError::from_json)?;
+    if report.schema_version.is_none() {
+        return Err(Kind::NotAReport.into());
+    }
+    Ok(report.finish())
+}
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Reading {
+    schema_version: Option<Version>,
+    created_at: Option<Text>,
+    artifact_name: Option<Text>,
+    metadata: Option<Metadata>,
+    results_seen: bool,
+    os_type: Option<Text>,
+    findings: Option<Vec<Finding>>,
+    /// Findings held, of results whose class is not known yet too.
+    held: usize,
+    refused: Option<Kind>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Key {
+    SchemaVersion,
+    CreatedAt,
+    ArtifactName,
+    Metadata,
+    Results,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum ResultKey {
+    Class,
+    Type,
+    Vulnerabilities,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(
+    rename_all = "PascalCase",
+    expecting = "an object with facts about the image"
+)]
+struct Metadata {
+    #[serde(rename = "OS")]
+    os: Option<OsMetadata>,
+    #[serde(rename = "ImageID")]
+    image_id: Option<Text>,
+    repo_digests: Option<Texts>,
+    image_config: Option<ImageConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", expecting = "an operating system")]
+struct OsMetadata {
+    family: Option<Text>,
+    name: Option<Text>,
+    #[serde(rename = "EOSL")]
+    eosl: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "the configuration of an image")]
+struct ImageConfig {
+    architecture: Option<Text>,
+    os: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", expecting = "a vulnerability")]
+struct Vulnerability {
+    #[serde(rename = "VulnerabilityID")]
+    id: Option<Text>,
+    pkg_name: Option<Text>,
+    installed_version: Option<Text>,
+    fixed_version: Option<Text>,
+    severity: Option<Text>,
+}
+
+impl Vulnerability {
+    fn into_finding(self) -> Finding {
+        let text = |text: Option<Text>| text.map(|text| text.0).unwrap_or_default();
+        Finding {
+            vulnerability_id: text(self.id),
+            package: text(self.pkg_name),
+            installed_version: text(self.installed_version),
+            fixed_version: said(self.fixed_version),
+            severity: self
+                .severity
+                .map(|word| VulnerabilitySeverity::read(&word.0))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// A text that says something: the empty one stands for none.
+fn said(text: Option<Text>) -> Option<Box<str>> {
+    text.map(|text| text.0)
+        .filter(|text| !text.trim().is_empty())
+}
+
+impl Reading {
+    fn finish(self) -> ScanReport {
+        let metadata = self.metadata.unwrap_or_default();
+        let config = metadata.image_config.unwrap_or_default();
+        let os = metadata.os.map(|os| ImageOs {
+            family: said(os.family),
+            name: said(os.name),
+            is_end_of_service_life: os.eosl.unwrap_or_default(),
+        });
+        let mut findings = self.findings;
+        if let Some(findings) = &mut findings {
+            findings.sort_unstable();
+            findings.shrink_to_fit();
+        }
+        ScanReport {
+            artifact_name: said(self.artifact_name),
+            image_id: said(metadata.image_id),
+            repo_digests: metadata.repo_digests.unwrap_or_default().0,
+            created_at: self.created_at.and_then(|text| text.0.parse().ok()),
+            os,
+            os_type: said(self.os_type),
+            image_os: said(config.os),
+            architecture: said(config.architecture),
+            findings,
+        }
+    }
+}
+
+/// The report itself.
+impl<'de> Visitor<'de> for &mut Reading {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Trivy report")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::SchemaVersion => {
+                    once("SchemaVersion", self.schema_version.is_some())?;
+                    self.schema_version = map.next_value()?;
+                    if let Some(Version(version)) = self.schema_version
+                        && version != SCHEMA_VERSION
+                    {
+                        self.refused = Some(Kind::Version(version));
+                        return Err(Error::custom("another schema version"));
+                    }
+                }
+                Key::CreatedAt => {
+                    once("CreatedAt", self.created_at.is_some())?;
+                    self.created_at = map.next_value()?;
+                }
+                Key::ArtifactName => {
+                    once("ArtifactName", self.artifact_name.is_some())?;
+                    self.artifact_name = map.next_value()?;
+                }
+                Key::Metadata => {
+                    once("Metadata", self.metadata.is_some())?;
+                    self.metadata = map.next_value()?;
+                }
+                Key::Results => {
+                    once("Results", self.results_seen)?;
+                    self.results_seen = true;
+                    map.next_value_seed(Results(self))?;
+                }
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // A valid document of another shape: a list, as Trivy wrote before schema 2, or a scalar.
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        self.not_a_report()
+    }
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.not_a_report()
+    }
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.not_a_report()
+    }
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.not_a_report()
+    }
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.not_a_report()
+    }
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.not_a_report()
+    }
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.not_a_report()
+    }
+}
+
+impl Reading {
+    fn not_a_report<E: Error>(&mut self) -> Result<(), E> {
+        self.refused = Some(Kind::NotAReport);
+        Err(E::custom("not a report"))
+    }
+}
+
+/// A key that stands twice makes a report ambiguous; which of the two holds is not ours to say.
+fn once<E: Error>(key: &'static str, seen: bool) -> Result<(), E> {
+    if seen {
+        return Err(E::duplicate_field(key));
+    }
+    Ok(())
+}
+
+/// The list `Results`; null is an empty one.
+struct Results<'a>(&'a mut Reading);
+
+impl<'de> DeserializeSeed<'de> for Results<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Results<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of results")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut results: A) -> Result<(), A::Error> {
+        while results.next_element_seed(OneResult(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// One of the results; null says nothing.
+struct OneResult<'a>(&'a mut Reading);
+
+impl<'de> DeserializeSeed<'de> for OneResult<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneResult<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a result")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let report = self.0;
+        let mut class: Option<Text> = None;
+        let mut os_type: Option<Text> = None;
+        let mut findings: Option<Vec<Finding>> = None;
+        while let Some(key) = map.next_key()? {
+            match key {
+                ResultKey::Class => {
+                    once("Class", class.is_some())?;
+                    class = map.next_value()?;
+                }
+                ResultKey::Type => {
+                    once("Type", os_type.is_some())?;
+                    os_type = map.next_value()?;
+                }
+                ResultKey::Vulnerabilities => {
+                    once("Vulnerabilities", findings.is_some())?;
+                    if class.as_ref().is_none_or(Text::is_os_packages) {
+                        findings = Some(map.next_value_seed(Findings(report))?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                ResultKey::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let mut findings = findings.unwrap_or_default();
+        if class.as_ref().is_some_and(Text::is_os_packages) {
+            report.os_type = report.os_type.take().or(os_type);
+            report
+                .findings
+                .get_or_insert_default()
+                .append(&mut findings);
+        } else {
+            report.held = report.held.saturating_sub(findings.len());
+        }
+        Ok(())
+    }
+}
+
+/// The list `Vulnerabilities` of a result; null is an empty one.
+struct Findings<'a>(&'a mut Reading);
+
+impl<'de> DeserializeSeed<'de> for Findings<'_> {
+    type Value = Vec<Finding>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Finding>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Findings<'_> {
+    type Value = Vec<Finding>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of vulnerabilities")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Vec<Finding>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Finding>, A::Error> {
+        let report = self.0;
+        let mut findings = Vec::new();
+        while let Some(vulnerability) = list.next_element::<Option<Vulnerability>>()? {
+            let Some(vulnerability) = vulnerability else {
+                continue;
+            };
+            if report.held == MAX_FINDINGS {
+                report.refused = Some(Kind::Findings(MAX_FINDINGS));
+                return Err(Error::custom("too many findings"));
+            }
+            report.held = report.held.saturating_add(1);
+            findings.push(vulnerability.into_finding());
+        }
+        Ok(findings)
+    }
+}
+
+/// The number of a schema version.
+#[derive(Debug, Clone, Copy)]
+struct Version(u64);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the number of a schema version")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
+                Ok(Version(number))
+            }
+        }
+
+        deserializer.deserialize_u64(Number)
+    }
+}
+
+/// A text of bounded length.
+#[derive(Debug, Default)]
+struct Text(Box<str>);
+
+impl Text {
+    fn is_os_packages(&self) -> bool {
+        &*self.0 == OS_PACKAGES
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl Visitor<'_> for Bounded {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a text of at most {MAX_TEXT} bytes")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                if text.len() > MAX_TEXT {
+                    return Err(E::invalid_length(text.len(), &self));
+                }
+                Ok(Text(text.into()))
+            }
+        }
+
+        deserializer.deserialize_str(Bounded)
+    }
+}
+
+/// A list of texts, of which the first [`MAX_DIGESTS`] are kept.
+#[derive(Debug, Default)]
+struct Texts(Vec<Box<str>>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element::<Option<Text>>()? {
+                    if texts.len() < MAX_DIGESTS {
+                        texts.extend(said(text));
+                    }
+                }
+                Ok(Texts(texts))
+            }
+        }
+
+        deserializer.deserialize_seq(Bounded)
+    }
+}
