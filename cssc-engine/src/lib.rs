@@ -3,4 +3,6 @@
 
 mod atomic;
 pub mod registry;
+#[cfg(feature = "sqlite")]
+pub mod store;
 pub mod tool;

@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 pub trait Log: Send + Sync {
     /// One line, at most 8 KiB long.
     fn line(&self, line: &str);
+
+    /// Nothing came for a moment: what was gathered can be handed on. Called often.
+    fn idle(&self) {}
 }
 
 impl<F: Fn(&str) + Send + Sync> Log for F {

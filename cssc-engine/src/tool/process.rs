@@ -209,6 +209,7 @@ impl Call {
                 pause = Duration::from_millis(1);
             } else {
                 pause = pause.saturating_mul(2).min(PAUSE);
+                job.log.idle();
             }
             if group.has_ended(child) {
                 return stopped.map(|(stop, _)| stop);
