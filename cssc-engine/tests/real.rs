@@ -1,0 +1,248 @@
+//! Trivy and Buildah themselves, on a Debian image with known vulnerabilities.
+//!
+//! `cssc-engine/tests/real/with-image cargo test -p cssc-engine --test real`
+//!
+//! Without that environment the tests say that they are skipped.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail loudly, also in its helpers"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cssc_engine::tool::{
+    Access, Buildah, Cancel, ImageRef, Job, PatchRequest, Patcher, Scanner, ToolError, ToolOptions,
+    Trivy, Version,
+};
+use serde_json::{Value, json};
+
+/// They share Buildah's storage, in which they count what is left.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Real {
+    folder: tempfile::TempDir,
+    log: Mutex<String>,
+    cancel: Cancel,
+    /// Cancels when a line begins with this.
+    cancel_at: &'static str,
+    _turn: MutexGuard<'static, ()>,
+}
+
+fn value(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+fn image(tag: &str) -> ImageRef {
+    let (registry, repository) = (value("REAL_REGISTRY"), value("REAL_REPOSITORY"));
+    ImageRef::new(
+        registry.parse().unwrap(),
+        repository.parse().unwrap(),
+        tag.parse().unwrap(),
+    )
+}
+
+fn original() -> ImageRef {
+    image(&value("REAL_TAG"))
+}
+
+fn trivy() -> Trivy {
+    let mut options = ToolOptions::new(value("REAL_TRIVY"));
+    let args = value("REAL_TRIVY_ARGS");
+    options.extra = args.split(' ').map(str::to_owned).collect();
+    Trivy::new(options)
+}
+
+fn buildah() -> Buildah {
+    let mut options = ToolOptions::new("buildah");
+    let args = value("REAL_BUILDAH_ARGS");
+    options.extra = args.split(' ').map(str::to_owned).collect();
+    Buildah::new(options).isolation("chroot")
+}
+
+impl Real {
+    fn get() -> Option<Self> {
+        if std::env::var_os("REAL_REGISTRY").is_none() {
+            eprintln!("skipped: needs tests/real/with-image");
+            return None;
+        }
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self {
+            folder: tempfile::tempdir().unwrap(),
+            log: Mutex::default(),
+            cancel: Cancel::default(),
+            cancel_at: "no such line",
+            _turn: turn,
+        })
+    }
+
+    fn job<T>(&self, work: impl FnOnce(&Job<'_>) -> T) -> T {
+        let log = |line: &str| {
+            if line.starts_with(self.cancel_at) {
+                self.cancel.cancel();
+            }
+            let mut log = self.log.lock().unwrap();
+            log.push_str(line);
+            log.push('\n');
+        };
+        work(&Job {
+            folder: self.folder.path(),
+            log: &log,
+            cancel: &self.cancel,
+            access: &Access::default(),
+            started: &|_| {},
+        })
+    }
+
+    fn scan(&self, image: &ImageRef) -> BTreeSet<String> {
+        let scan = self.job(|job| trivy().scan(image, job));
+        let scan = scan.unwrap_or_else(|error| self.fail(&error));
+        assert_eq!(scan.exit_code, Some(0));
+        findings(&scan.report)
+    }
+
+    fn patch(&self, target: &str) -> Result<(), ToolError> {
+        let request = PatchRequest {
+            original: &original(),
+            report: &self.folder.path().join("report-12.json"),
+            target: &target.parse().unwrap(),
+        };
+        self.job(|job| buildah().patch(&request, job)).map(drop)
+    }
+
+    fn fail<T>(&self, error: &ToolError) -> T {
+        panic!("{error}\n{}", self.log.lock().unwrap())
+    }
+}
+
+fn findings(report: &Path) -> BTreeSet<String> {
+    let report: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    let results = report["Results"].as_array().unwrap();
+    assert!(results.iter().all(|result| result["Class"] == "os-pkgs"));
+    let findings = results
+        .iter()
+        .filter_map(|result| result["Vulnerabilities"].as_array());
+    findings
+        .flatten()
+        .map(|finding| finding["VulnerabilityID"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The fixable vulnerabilities that the image was made with.
+fn advisories() -> BTreeSet<String> {
+    let lines = fs::read_to_string(value("REAL_ADVISORIES")).unwrap();
+    lines
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>())
+        .filter(|fields| !fields[3].is_empty())
+        .map(|fields| fields[2].to_owned())
+        .collect()
+}
+
+/// What Buildah answers about its own storage.
+fn buildah_says(args: &[&str]) -> String {
+    let output = Command::new("buildah")
+        .args(value("REAL_BUILDAH_ARGS").split(' '))
+        .args(args)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What the registry has under a path, with the digest of it.
+fn registry_has(path: &str) -> Option<(Value, String)> {
+    use std::io::{Read as _, Write as _};
+    let address = value("REAL_REGISTRY");
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    write!(
+        stream,
+        "GET /v2/{}/{path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n",
+        value("REAL_REPOSITORY")
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let digest = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Docker-Content-Digest: "))
+        .unwrap_or_default();
+    let is_there = head.contains(" 200 ");
+    is_there.then(|| (serde_json::from_str(body).unwrap(), digest.to_owned()))
+}
+
+fn manifest_and_config(tag: &str) -> (Value, String, Value) {
+    let (manifest, digest) = registry_has(&format!("manifests/{tag}")).unwrap();
+    let config = manifest["config"]["digest"].as_str().unwrap();
+    let (config, _) = registry_has(&format!("blobs/{config}")).unwrap();
+    (manifest, digest, config)
+}
+
+#[test]
+fn the_tools_are_new_enough() {
+    let Some(real) = Real::get() else { return };
+    let trivy = real.job(|job| trivy().check(job)).unwrap();
+    assert_eq!(trivy, Some(Version(0, 76, 0)));
+    assert!(real.job(|job| buildah().check(job)).unwrap().is_some());
+}
+
+#[test]
+fn what_trivy_finds_is_gone_after_the_patch_and_the_rest_stays() {
+    let Some(real) = Real::get() else { return };
+    assert_eq!(real.scan(&original()), advisories());
+    real.patch("12-1").unwrap_or_else(|error| real.fail(&error));
+    assert_eq!(real.scan(&image("12-1")), BTreeSet::new());
+
+    let (before, digest, original_config) = manifest_and_config("12");
+    let (after, _, config) = manifest_and_config("12-1");
+    let annotations = json!({
+        "org.opencontainers.image.base.name": original().by_tag(),
+        "org.opencontainers.image.base.digest": digest,
+    });
+    assert_eq!(after["annotations"], annotations);
+    assert_eq!(config["config"], original_config["config"]);
+    assert_eq!(config["architecture"], original_config["architecture"]);
+    let layers = after["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    assert_eq!(layers[0], before["layers"][0]);
+
+    assert_eq!(buildah_says(&["containers", "--quiet"]), "");
+    assert_eq!(buildah_says(&["images", "--quiet"]), "");
+}
+
+#[test]
+fn a_patch_that_is_canceled_in_the_middle_leaves_nothing() {
+    let Some(mut real) = Real::get() else { return };
+    // What apt says when it fetches; the upgrade is going on.
+    real.cancel_at = "Get:";
+    let error = real.patch("12-2").unwrap_err();
+    assert!(error.is_canceled(), "{error}");
+    assert_eq!(registry_has("manifests/12-2"), None);
+    assert_eq!(buildah_says(&["containers", "--quiet"]), "");
+    assert_eq!(buildah_says(&["images", "--quiet"]), "");
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains("/storage/vfs"), "{mounts}");
+}
+
+#[test]
+fn an_original_that_is_not_there_is_told() {
+    let Some(real) = Real::get() else { return };
+    let missing = image("13");
+    let error = real.job(|job| trivy().scan(&missing, job)).unwrap_err();
+    assert!(error.is_retryable());
+    let text = error.to_string();
+    assert!(text.contains("ended with exit code 1: "), "{text}");
+    let request = PatchRequest {
+        original: &missing,
+        report: &real.folder.path().join("none"),
+        target: &"13-1".parse().unwrap(),
+    };
+    let error = real.job(|job| buildah().patch(&request, job)).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("manifest unknown"), "{text}");
+}
