@@ -14,10 +14,13 @@ mod schedule;
 mod serde_text;
 mod tag_set;
 
-pub use config::{Config, Rule};
+pub use config::{
+    Checked, Code, Config, ConfigError, Diagnostic, Location, MAX_POLICY_LEN, POLICY_SCHEMA,
+    POLICY_TEMPLATE, Rule, Severity,
+};
 pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
 pub use dialect::{Dialect, DialectError};
-pub use inventory::{Inventory, Listing};
+pub use inventory::{Inventory, InventoryError, Listing};
 pub use lineage::{ImageTag, Lineage, Lineages};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
 pub use pattern::{Glob, Selector, SelectorError};

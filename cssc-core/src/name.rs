@@ -171,15 +171,15 @@ fn repository_fault(text: &str) -> Option<Kind> {
     if text.len() > MAX_REPOSITORY_LEN {
         return Some(Kind::TooLong(MAX_REPOSITORY_LEN));
     }
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Some(Kind::UpperCase);
-    }
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if let Some(c) = text
         .chars()
-        .find(|&c| !is_alphanumeric(c) && !matches!(c, '.' | '_' | '-' | '/'))
+        .find(|&c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | '/'))
     {
         return Some(Kind::Character(c));
+    }
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(Kind::UpperCase);
     }
     for component in text.split('/') {
         if component.is_empty() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::name::{NameError, TagRef};
+use crate::name::{NameError, Tag, TagRef};
 
 /// The tags of one repository, sorted by bytes, without repetition.
 ///
@@ -184,12 +184,30 @@ impl TagSetBuilder {
 
     /// The tags, sorted, each once.
     pub fn finish(self) -> TagSet {
+        self.finish_noting_repeated().0
+    }
+
+    /// The tags, sorted, when none was pushed twice.
+    ///
+    /// # Errors
+    ///
+    /// The first tag in byte order that was pushed more than once.
+    pub fn finish_distinct(self) -> Result<TagSet, Tag> {
+        match self.finish_noting_repeated() {
+            (tags, None) => Ok(tags),
+            (_, Some(repeated)) => Err(repeated),
+        }
+    }
+
+    fn finish_noting_repeated(self) -> (TagSet, Option<Tag>) {
         let pushed = TagSet(Arc::new(self.arena));
         if !self.unsorted {
-            return pushed;
+            return (pushed, None);
         }
         let mut tags: Vec<TagRef<'_>> = pushed.iter().collect();
         tags.sort_unstable();
+        let repeated = tags.iter().zip(tags.iter().skip(1)).find(|(a, b)| a == b);
+        let repeated = repeated.map(|(tag, _)| tag.to_tag());
         tags.dedup();
         let mut sorted = Arena {
             text: String::with_capacity(pushed.0.text.len()),
@@ -198,7 +216,7 @@ impl TagSetBuilder {
         for tag in tags {
             sorted.push(tag.as_str());
         }
-        TagSet(Arc::new(sorted))
+        (TagSet(Arc::new(sorted)), repeated)
     }
 }
 

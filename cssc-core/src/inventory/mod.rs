@@ -1,9 +1,13 @@
 //! What is known of a registry's tags: found, absent or unavailable.
 
+mod file;
+
 use std::collections::BTreeMap;
 
 use crate::name::Repository;
 use crate::tag_set::TagSet;
+
+pub use file::InventoryError;
 
 /// What asking for the tags of one repository came to.
 ///

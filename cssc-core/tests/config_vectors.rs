@@ -1,0 +1,221 @@
+//! Policies against `vectors/config.json`: every finding, with its exact message and place.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use std::collections::BTreeSet;
+
+use cssc_core::{Code, Config};
+use serde_json::Value;
+
+const VECTORS: &str = include_str!("vectors/config.json");
+
+fn cases() -> Vec<(String, String, Value)> {
+    let cases: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    cases
+        .iter()
+        .map(|case| {
+            (
+                text(&case["name"]),
+                text(&case["text"]),
+                case["findings"].clone(),
+            )
+        })
+        .collect()
+}
+
+fn found(text: &str) -> Value {
+    serde_json::to_value(Config::check(text.as_bytes()).diagnostics).unwrap()
+}
+
+#[test]
+fn every_finding_with_its_message_and_place() {
+    for (name, text, findings) in cases() {
+        let found = found(&text);
+        assert_eq!(
+            found,
+            findings,
+            "{name}\n{}",
+            serde_json::to_string_pretty(&found).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_policy_is_read_when_no_finding_is_an_error() {
+    for (name, text, findings) in cases() {
+        let has_error = findings
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|found| found["severity"] == "error");
+        let checked = Config::check(text.as_bytes());
+        assert_eq!(checked.config.is_none(), has_error, "{name}");
+        if let Some(config) = checked.config {
+            assert_eq!(config.to_json().parse(), Ok(config), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_parsed_value_means_the_same() {
+    for (name, text, findings) in cases() {
+        // What a parser of values loses cannot be found in one.
+        let loses_keys = findings.to_string().contains("duplicate-key");
+        let Ok(value) = serde_json::from_str(&text) else {
+            continue;
+        };
+        if loses_keys {
+            continue;
+        }
+        let codes = |findings: &Value| -> BTreeSet<(String, String)> {
+            let findings = findings.as_array().unwrap().iter();
+            findings
+                .map(|found| (found["code"].to_string(), found["pointer"].to_string()))
+                .collect()
+        };
+        let checked = Config::check_value(&value);
+        let from_value = serde_json::to_value(&checked.diagnostics).unwrap();
+        assert_eq!(codes(&from_value), codes(&findings), "{name}");
+        assert_eq!(
+            checked.config,
+            Config::check(text.as_bytes()).config,
+            "{name}"
+        );
+        assert!(
+            checked
+                .diagnostics
+                .iter()
+                .all(|found| found.location.is_none())
+        );
+    }
+}
+
+/// All codes but those that need a file too large or too odd for a vector.
+#[test]
+fn the_vectors_have_every_code() {
+    let findings: String = cases()
+        .iter()
+        .map(|(_, _, findings)| findings.to_string())
+        .collect();
+    for code in Code::ALL {
+        let elsewhere = [
+            Code::TooLarge,
+            Code::Encoding,
+            Code::TooManyFindings,
+            Code::Schema,
+        ];
+        let quoted = format!("\"{code}\"");
+        assert_eq!(
+            findings.contains(&quoted),
+            !elsewhere.contains(code),
+            "{code}"
+        );
+    }
+}
+
+/// What the schema rejects, the typed validation rejects too; and no more than these pass the
+/// schema although the typed validation rejects them.
+#[cfg(feature = "schema")]
+#[test]
+fn the_schema_and_the_validation_agree() {
+    let schema = serde_json::from_str(cssc_core::POLICY_SCHEMA).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    let mut looser = Vec::new();
+    for (name, text, _) in cases() {
+        let Ok(value) = serde_json::from_str::<Value>(&text) else {
+            continue;
+        };
+        let valid = Config::check(text.as_bytes()).config.is_some();
+        if schema.is_valid(&value) {
+            if !valid {
+                looser.push(name);
+            }
+        } else {
+            assert!(!valid, "the schema alone rejects: {name}");
+        }
+    }
+    assert_eq!(
+        looser,
+        [
+            "a broken glob",
+            "a glob that matches nothing",
+            "a key twice"
+        ]
+    );
+}
+
+#[test]
+fn a_large_or_odd_file_is_told_apart() {
+    let codes = |bytes: &[u8]| -> Vec<Code> {
+        let found = Config::check(bytes).diagnostics;
+        found.iter().map(|found| found.code).collect()
+    };
+    assert_eq!(codes(&vec![b' '; 11 << 20]), [Code::TooLarge]);
+    assert_eq!(codes(b"\xff\xfe{\0"), [Code::Encoding]);
+    assert_eq!(codes(b"{\0}\0"), [Code::Encoding]);
+    let latin = Config::check(b"{\n \"k\xf6ln\": 1}").diagnostics;
+    assert_eq!(
+        latin[0].message,
+        "the file is not UTF-8: byte 5 is 0xf6; save it as UTF-8"
+    );
+    assert_eq!(
+        latin[0].location.map(|at| (at.line, at.column)),
+        Some((2, 4))
+    );
+    assert_eq!(codes(&b"[".repeat(1_000_000)), [Code::TooDeep]);
+}
+
+#[test]
+fn ten_thousand_errors_are_counted_and_a_thousand_listed() {
+    let tags = vec!["\"a b\""; 10_000].join(",");
+    let text = format!(
+        r#"{{"version": "v1", "repositories": [{{"repository": "a", "tags": [{tags}]}}]}}"#
+    );
+    let found = Config::check(text.as_bytes()).diagnostics;
+    assert_eq!(found.len(), 1001);
+    assert_eq!(found[1000].message, "and 18999 more, which are not listed");
+}
+
+#[test]
+fn the_template_is_a_policy_without_findings() {
+    let checked = Config::check(cssc_core::POLICY_TEMPLATE.as_bytes());
+    assert_eq!(checked.diagnostics, []);
+    assert!(checked.config.is_some());
+}
+
+#[test]
+fn the_error_lists_every_problem_with_its_place() {
+    let text = "{\n  \"version\": \"v2\",\n  \"repositories\": []\n}";
+    assert_eq!(
+        text.parse::<Config>().unwrap_err().to_string(),
+        "line 2, column 14: `v2` is not a supported version: write `v1`\n\
+         line 3, column 19: `repositories` is empty: it needs at least one rule"
+    );
+    let value = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        Config::from_value(&value).unwrap_err().to_string(),
+        "/repositories: `repositories` is empty: it needs at least one rule\n\
+         /version: `v2` is not a supported version: write `v1`"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let checked = Config::check(&bytes);
+        proptest::prop_assert_eq!(checked.config.is_none(), checked.diagnostics.iter().any(cssc_core::Diagnostic::is_error));
+    }
+
+    /// Our reader takes exactly what `serde_json` takes.
+    #[test]
+    fn json_is_read_as_serde_json_reads_it(text in r#"[\[\]{}",: a0-9.eE+\-\\nu\u{e9}truefalsn]{0,40}"#) {
+        use Code::{Comment, EmptyDocument, SingleQuotes, Syntax, TooDeep, TrailingComma, Unquoted};
+        let by_us = Config::check(text.as_bytes()).diagnostics;
+        let refused = by_us.iter().any(|found| {
+            matches!(found.code, Comment | EmptyDocument | SingleQuotes | Syntax | TooDeep | TrailingComma | Unquoted)
+        });
+        let by_serde = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+        proptest::prop_assert_eq!(refused, by_serde.is_err(), "{:?} {:?}", by_us, by_serde);
+    }
+}
