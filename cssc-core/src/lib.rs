@@ -13,6 +13,7 @@ mod scan;
 mod schedule;
 mod serde_text;
 mod tag_set;
+mod workflow;
 
 pub use config::{
     Checked, Code, Config, ConfigError, Diagnostic, Location, MAX_POLICY_LEN, POLICY_SCHEMA,
@@ -34,3 +35,9 @@ pub use scan::{
 };
 pub use schedule::{Interval, IntervalError, Runs, Schedule, ScheduleDifference};
 pub use tag_set::{TagSet, TagSetBuilder};
+pub use workflow::{
+    Cause, Change, Cycle, CycleError, CycleImage, CycleOptions, CycleRecord, Next, NothingToUpdate,
+    Outcome, Owner, OwnerError, PublishDecision, Reason, RowStatus, Run, RunId, RunIdError,
+    ScanDecision, Status, StatusFilter, StatusFilterError, StatusRow, Step, Summary, Task,
+    TaskError, WORKFLOW_TYPE, Work, Workflow, is_candidate,
+};
