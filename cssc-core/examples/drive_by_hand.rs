@@ -1,4 +1,9 @@
 //! Drives one cycle by hand: asks for work, does it (here: makes it up), reports the outcome.
+#![expect(
+    clippy::disallowed_macros,
+    clippy::arithmetic_side_effects,
+    reason = "an example shows what it does, in small numbers"
+)]
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::{

@@ -1,5 +1,9 @@
 //! Laws of a cycle: random plans, outcomes, cancellations and crashes at every step.
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test fails loudly, and its numbers are small"
+)]
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

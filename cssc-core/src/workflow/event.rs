@@ -9,6 +9,7 @@ use super::reason::Reason;
 use super::record::CycleRecord;
 use super::run::Run;
 use crate::name::{Repository, Tag};
+use crate::scan::{PublishVerdict, ScanSkip, ScanVerdict, Withheld};
 
 /// What a cycle answers when it is asked for work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +191,17 @@ pub enum ScanDecision {
     Skip(Reason),
 }
 
+impl From<&ScanVerdict> for ScanDecision {
+    fn from(verdict: &ScanVerdict) -> Self {
+        Self::Skip(match verdict {
+            ScanVerdict::Patch { .. } => return Self::Patch,
+            ScanVerdict::Skip(ScanSkip::EndOfServiceLife) => Reason::EndOfServiceLife,
+            ScanVerdict::Skip(ScanSkip::NoVulnerability) => Reason::NoVulnerability,
+            ScanVerdict::Unsupported(why) => Reason::Unsupported(why.to_string()),
+        })
+    }
+}
+
 /// What follows from the scan of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -200,6 +212,24 @@ pub enum PublishDecision {
     Withhold(Reason),
 }
 
+impl From<&PublishVerdict> for PublishDecision {
+    fn from(verdict: &PublishVerdict) -> Self {
+        Self::Withhold(match verdict {
+            PublishVerdict::Publish => return Self::Publish,
+            PublishVerdict::Withhold(why) => match why {
+                Withheld::NothingFixed => Reason::NothingFixed,
+                Withheld::NewFixable(count) => {
+                    Reason::NewFinding(u64::try_from(*count).unwrap_or(u64::MAX))
+                }
+                Withheld::EndOfServiceLife => {
+                    Reason::Unjudged(ScanSkip::EndOfServiceLife.to_string())
+                }
+                Withheld::Unsupported(why) => Reason::Unjudged(why.to_string()),
+            },
+        })
+    }
+}
+
 /// Something to store: a record in place of what was stored under its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -208,4 +238,48 @@ pub enum Change {
     Cycle(CycleRecord),
     /// One of its runs.
     Run(Box<Run>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::ScanUnsupported;
+
+    #[test]
+    fn reasons_read_as_the_verdicts_do() {
+        for verdict in [
+            Withheld::NothingFixed,
+            Withheld::NewFixable(1),
+            Withheld::NewFixable(2),
+            Withheld::EndOfServiceLife,
+            Withheld::Unsupported(ScanUnsupported::UnknownOs),
+        ] {
+            let text = verdict.to_string();
+            match PublishDecision::from(&PublishVerdict::Withhold(verdict)) {
+                PublishDecision::Withhold(reason) => assert_eq!(reason.to_string(), text),
+                PublishDecision::Publish => panic!("{text}"),
+            }
+        }
+        for (verdict, text) in [
+            (
+                ScanVerdict::Skip(ScanSkip::EndOfServiceLife),
+                "end of service life",
+            ),
+            (
+                ScanVerdict::Skip(ScanSkip::NoVulnerability),
+                "no vulnerability found",
+            ),
+            (
+                ScanVerdict::Unsupported(ScanUnsupported::Windows),
+                "unsupported: images of Windows cannot be patched",
+            ),
+        ] {
+            match ScanDecision::from(&verdict) {
+                ScanDecision::Skip(reason) => assert_eq!(reason.to_string(), text),
+                ScanDecision::Patch => panic!("{text}"),
+            }
+        }
+        let patch = ScanVerdict::Patch { fixable: 1 };
+        assert_eq!(ScanDecision::from(&patch), ScanDecision::Patch);
+    }
 }

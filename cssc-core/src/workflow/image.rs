@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::convention::PatchTag;
 use crate::name::{Repository, Tag};
+use crate::plan::Image;
 
 /// An image that a cycle takes care of: a row of the plan, and what is known of its digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,20 @@ impl CycleImage {
             &self.tag
         } else {
             &self.scan_tag
+        }
+    }
+}
+
+/// A row of a plan, of whose digests nothing is known yet.
+impl From<Image<'_>> for CycleImage {
+    fn from(image: Image<'_>) -> Self {
+        Self {
+            repository: image.repository().clone(),
+            tag: image.tag().to_tag(),
+            scan_tag: image.scan_tag().to_tag(),
+            patch_tag: image.patch_tag().ok().map(PatchTag::to_tag),
+            digest: None,
+            patched_digest: None,
         }
     }
 }

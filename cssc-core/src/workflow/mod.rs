@@ -9,11 +9,13 @@ mod image;
 mod options;
 mod reason;
 mod record;
+mod restore;
 mod row;
 mod run;
 mod status;
 mod step;
 mod summary;
+mod transition;
 mod version;
 #[expect(clippy::module_inception, reason = "the type of the module's name")]
 mod workflow;
