@@ -188,11 +188,16 @@ impl Validator<'_> {
         let pointer = "/repositories";
         let items = self.list(node, pointer, "`repositories`", "rule")?;
         let mut rules = Some(Vec::with_capacity(items.len()));
-        // Equal rules have equal texts when their keys are in one order.
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let pointer = format!("{pointer}/{index}");
-            let first = *seen.entry(canonical(&item.value)).or_insert(index);
+            let rule = self.rule(item, &pointer);
+            // Rules are equal when they mean the same, or are written the same.
+            let text = rule
+                .as_ref()
+                .and_then(|rule| serde_json::to_string(rule).ok());
+            let text = text.unwrap_or_else(|| canonical(&item.value));
+            let first = *seen.entry(text).or_insert(index);
             if first != index {
                 self.add(
                     Code::DuplicateRule,
@@ -204,7 +209,7 @@ impl Validator<'_> {
                     ),
                 );
             }
-            match (self.rule(item, &pointer), &mut rules) {
+            match (rule, &mut rules) {
                 (Some(rule), Some(rules)) => rules.push(rule),
                 _ => rules = None,
             }
