@@ -143,7 +143,8 @@ fn the_schema_and_the_validation_agree() {
         [
             "a broken glob",
             "a glob that matches nothing",
-            "a key twice"
+            "a key twice",
+            "the same meaning twice",
         ]
     );
 }
