@@ -6,15 +6,17 @@
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test may fail loudly, also in its helpers"
 )]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use cssc_core::{Evidence, PublishVerdict, ScanReport, ScanSkip, ScanVerdict};
 use cssc_engine::tool::{
     Access, Buildah, Cancel, ImageRef, Job, PatchRequest, Patcher, Scanner, ToolError, ToolOptions,
     Trivy, Version,
@@ -98,11 +100,11 @@ impl Real {
         })
     }
 
-    fn scan(&self, image: &ImageRef) -> BTreeSet<String> {
+    fn scan(&self, image: &ImageRef) -> ScanReport {
         let scan = self.job(|job| trivy().scan(image, job));
         let scan = scan.unwrap_or_else(|error| self.fail(&error));
         assert_eq!(scan.exit_code, Some(0));
-        findings(&scan.report)
+        ScanReport::from_reader(fs::File::open(&scan.report).unwrap()).unwrap()
     }
 
     fn patch(&self, target: &str) -> Result<(), ToolError> {
@@ -117,19 +119,6 @@ impl Real {
     fn fail<T>(&self, error: &ToolError) -> T {
         panic!("{error}\n{}", self.log.lock().unwrap())
     }
-}
-
-fn findings(report: &Path) -> BTreeSet<String> {
-    let report: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
-    let results = report["Results"].as_array().unwrap();
-    assert!(results.iter().all(|result| result["Class"] == "os-pkgs"));
-    let findings = results
-        .iter()
-        .filter_map(|result| result["Vulnerabilities"].as_array());
-    findings
-        .flatten()
-        .map(|finding| finding["VulnerabilityID"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 /// The fixable vulnerabilities that the image was made with.
@@ -194,9 +183,24 @@ fn the_tools_are_new_enough() {
 #[test]
 fn what_trivy_finds_is_gone_after_the_patch_and_the_rest_stays() {
     let Some(real) = Real::get() else { return };
-    assert_eq!(real.scan(&original()), advisories());
+    let before = real.scan(&original());
+    let found: BTreeSet<String> = before
+        .findings()
+        .iter()
+        .map(|finding| finding.vulnerability_id().to_owned())
+        .collect();
+    assert_eq!(found, advisories());
+    let fixable = before.fixable();
+    assert_eq!(before.verdict(), ScanVerdict::Patch { fixable });
+
     real.patch("12-1").unwrap_or_else(|error| real.fail(&error));
-    assert_eq!(real.scan(&image("12-1")), BTreeSet::new());
+    let after = real.scan(&image("12-1"));
+    assert_eq!(
+        after.verdict(),
+        ScanVerdict::Skip(ScanSkip::NoVulnerability)
+    );
+    let evidence = Evidence::compare(&before, &after);
+    assert_eq!(evidence.decides(), PublishVerdict::Publish);
 
     let (before, digest, original_config) = manifest_and_config("12");
     let (after, _, config) = manifest_and_config("12-1");
