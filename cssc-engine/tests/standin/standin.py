@@ -9,8 +9,9 @@ registry, and fail on demand. An image says what a scan finds in its label `cont
     after:CVE-4=2.0  a finding that comes with a patch
     os=alpine, os=none, os=windows, eosl   the operating system; debian by default
 
-STANDIN_FAULTS holds what shall go wrong, with commas between: `TOOL:FAULT[@IMAGE][#COUNT]`, for
-example `trivy:hang@python:3.11#1` for the first scan of an image. Faults are
+STANDIN_FAULTS, or a file `faults` beside the output, holds what shall go wrong, with commas
+between: `TOOL:FAULT[@IMAGE][#COUNT]`, for example `trivy:hang@python:3.11#1` for the first scan
+of an image, which may be a whole repository. Faults are
 
     hang     wait for ever
     deaf     wait for ever and take no notice of SIGTERM
@@ -57,13 +58,17 @@ def record(*words):
     return path.read_text(encoding="utf-8").splitlines(True).count(line)
 
 
-def fault(tool, image, count):
+def fault(tool, image, count, output):
     """The fault this call shall have, or none; some are over and done with here."""
-    for item in filter(None, os.environ.get("STANDIN_FAULTS", "").split(",")):
+    faults = os.environ.get("STANDIN_FAULTS", "")
+    file = pathlib.Path(output).with_name("faults")
+    if file.exists():
+        faults += "," + file.read_text(encoding="utf-8")
+    for item in filter(None, faults.split(",")):
         item, _, times = item.partition("#")
         item, _, only = item.partition("@")
         name, _, kind = item.partition(":")
-        if name != tool or (only and only != image) or (times and count > int(times)):
+        if name != tool or (only and only not in (image.short, image.repository)) or (times and count > int(times)):
             continue
         if kind == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

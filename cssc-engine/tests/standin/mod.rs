@@ -1,0 +1,22 @@
+//! Where the stand-ins for Trivy and Copa are; what they do stands in `standin.py`.
+#![allow(dead_code, reason = "every test file uses another part of this")]
+
+use std::path::PathBuf;
+
+fn program(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/standin")
+        .join(name)
+}
+
+pub(crate) fn trivy() -> PathBuf {
+    program("trivy")
+}
+
+pub(crate) fn copa() -> PathBuf {
+    program("copa")
+}
+
+pub(crate) fn old_trivy() -> PathBuf {
+    program("old-trivy")
+}
