@@ -5,4 +5,6 @@ mod atomic;
 pub mod registry;
 #[cfg(feature = "sqlite")]
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tool;

@@ -59,6 +59,12 @@ impl RegistryError {
         Self::new(Kind::Unavailable, message)
     }
 
+    /// The same fault, told with what was being done.
+    pub(super) fn context(mut self, doing: impl fmt::Display) -> Self {
+        self.0.message = format!("{doing}: {}", self.0.message);
+        self
+    }
+
     /// Whether the registry says that what was asked for does not exist.
     pub fn is_absent(&self) -> bool {
         self.0.kind == Kind::Absent

@@ -35,10 +35,14 @@ impl InventoryRegistry {
         };
         let file = File::open(path).map_err(cannot_read)?;
         // A folder can be opened but not read, with an error that does not say so everywhere.
-        if file.metadata().map_err(cannot_read)?.is_dir() {
+        let metadata = file.metadata().map_err(cannot_read)?;
+        if metadata.is_dir() {
             return Err(cannot_read(std::io::ErrorKind::IsADirectory.into()));
         }
-        Self::from_reader(file, &path.display().to_string())
+        // Room for all of it at once: growing would take up to twice as much.
+        let room = metadata.len().min(MAX_INVENTORY_LEN).saturating_add(1);
+        let json = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
+        Self::read(file, json, &path.display().to_string())
     }
 
     /// Reads an inventory from any source, such as standard input; `name` names it in messages.
@@ -47,7 +51,10 @@ impl InventoryRegistry {
     ///
     /// As [`open`](Self::open).
     pub fn from_reader(reader: impl Read, name: &str) -> Result<Self, RegistryError> {
-        let mut json = Vec::new();
+        Self::read(reader, Vec::new(), name)
+    }
+
+    fn read(reader: impl Read, mut json: Vec<u8>, name: &str) -> Result<Self, RegistryError> {
         let mut reader = reader.take(MAX_INVENTORY_LEN.saturating_add(1));
         let read = reader.read_to_end(&mut json).map_err(|error| {
             RegistryError::unavailable(format!("cannot read the inventory `{name}`: {error}"))
@@ -57,8 +64,8 @@ impl InventoryRegistry {
                 "the inventory `{name}` is too large: at most 1 GiB is read"
             )));
         }
-        let inventory = parse(&json).map_err(|error| {
-            RegistryError::answer(format!("the inventory `{name}` cannot be used: {error}"))
+        let inventory = Inventory::from_json(&json).map_err(|error| {
+            RegistryError::answer(format!("cannot read the inventory `{name}`: {error}"))
         })?;
         Ok(Self { inventory })
     }
@@ -72,18 +79,6 @@ impl InventoryRegistry {
     pub fn into_inventory(self) -> Inventory {
         self.inventory
     }
-}
-
-// TODO: `Inventory::from_json` of the core takes this over.
-fn parse(json: &[u8]) -> Result<Inventory, String> {
-    let tags: std::collections::BTreeMap<Repository, Vec<String>> =
-        serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    tags.into_iter()
-        .map(|(repository, tags)| {
-            let tags = cssc_core::TagSet::new(tags).map_err(|error| error.to_string())?;
-            Ok((repository, Listing::Found(tags)))
-        })
-        .collect()
 }
 
 impl From<Inventory> for InventoryRegistry {
@@ -180,7 +175,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("the inventory `a` cannot be used: ")
+                .starts_with("cannot read the inventory `a`: ")
         );
     }
 }

@@ -9,6 +9,8 @@ mod inventory;
 mod layout;
 mod list;
 mod location;
+#[cfg(feature = "http")]
+mod oci;
 
 use cssc_core::{Listing, Repository, TagSet};
 
@@ -18,6 +20,8 @@ pub use inventory::InventoryRegistry;
 pub use layout::LayoutRegistry;
 pub use list::{DEFAULT_CONCURRENCY, ListProgress, list_all};
 pub use location::{InventorySource, RegistryLocation, RegistryLocationError};
+#[cfg(feature = "http")]
+pub use oci::{Credential, OciOptions, OciRegistry, RequestEvent};
 
 /// A registry, whatever it is made of.
 ///

@@ -1,0 +1,186 @@
+//! Whom to trust: the system's authorities, those in a file, and servers named in that file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
+
+use crate::registry::error::RegistryError;
+
+type Certificates = Vec<CertificateDer<'static>>;
+
+/// The certificates of a PEM file.
+pub(super) fn read_ca_file(path: &Path) -> Result<Certificates, RegistryError> {
+    let cannot = |why: String| {
+        RegistryError::input(format!(
+            "cannot use the certificates in `{}`: {why}",
+            path.display()
+        ))
+    };
+    let pem = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
+    let certificates: Result<Certificates, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(cannot("it holds no PEM certificate".to_owned())),
+        Err(_) => Err(cannot("it is not a valid PEM file".to_owned())),
+    }
+}
+
+/// Trusts the system, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `named`.
+pub(super) fn client_config(
+    named: &Certificates,
+    skip_verify: bool,
+) -> Result<Arc<ClientConfig>, RegistryError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = if skip_verify {
+        Arc::new(AnyServer(Arc::clone(&provider)))
+    } else {
+        Arc::new(KnownServer {
+            authorities: authorities(named, &provider)?,
+            named: named.clone(),
+        })
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| RegistryError::input(format!("no TLS to be had: {error}")))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn authorities(
+    named: &Certificates,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, RegistryError> {
+    let system = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(system.certs);
+    roots.add_parsable_certificates(named.iter().cloned());
+    if roots.is_empty() {
+        let why = system.errors.first().map(|error| format!(": {error}"));
+        return Err(RegistryError::input(format!(
+            "found no certificates to trust{}; name a file of them, or install the system's",
+            why.unwrap_or_default()
+        )));
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| RegistryError::input(format!("no TLS to be had: {error}")))
+}
+
+/// A server that an authority vouches for, or whose own certificate a person has named.
+///
+/// Many registries show a certificate that signs itself and says that it is an authority, as
+/// `openssl req -x509` makes it. No authority may be a server by the rules; but if exactly this
+/// certificate was named, there is nothing left to find out by them.
+#[derive(Debug)]
+struct KnownServer {
+    authorities: Arc<WebPkiServerVerifier>,
+    named: Certificates,
+}
+
+impl ServerCertVerifier for KnownServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.authorities.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            // Told only after the dates were found to be right.
+            Err(error) if is_authority_as_server(&error) && self.named.contains(end_entity) => {
+                let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
+fn is_authority_as_server(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) = error
+    else {
+        return false;
+    };
+    matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// Whatever server there is.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        (self.0.signature_verification_algorithms).supported_schemes()
+    }
+}
