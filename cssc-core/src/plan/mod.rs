@@ -134,6 +134,11 @@ impl Plan {
         self.convention
     }
 
+    /// The rules of the policy, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().map(|plan| &plan.rule)
+    }
+
     /// The images to scan.
     pub fn images(&self) -> impl Iterator<Item = Image<'_>> + Clone {
         self.rules.iter().flat_map(|plan| {

@@ -1,0 +1,139 @@
+//! The command line's arguments that several commands share.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cssc_core::{Dialect, Interval, NameError, Repository, Tag};
+use cssc_engine::registry::RegistryLocation;
+
+use crate::command::{completions, config, dry_run, man, schedule, tags};
+
+/// Keep the images of a registry free of known OS vulnerabilities.
+///
+/// A policy selects tags, a schedule triggers cycles, each cycle scans the newest patched
+/// version of every image and, where something fixable is found, builds a patched image under a
+/// new tag.
+#[derive(Debug, Parser)]
+#[command(name = "cssc", version, max_term_width = 100, infer_long_args = false)]
+#[command(
+    after_help = "Exit codes: 0 success; 1 the answer is no (invalid policy, failed \
+    images, over the limit); 2 it could not be done (usage, I/O, registry)."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check and write policies
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show which images would be patched, under which tag, and when
+    DryRun(dry_run::DryRun),
+    /// Show when a workflow runs
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// Answer questions about the tags of a repository
+    #[command(subcommand)]
+    Tags(tags::Command),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::Man),
+}
+
+/// Which registry.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArgs {
+    /// The registry: a host (`myregistry.azurecr.io`, Azure's short form `myregistry`,
+    /// `localhost:5000`), `layout:DIR` for a tree of OCI layouts, or `inventory:FILE` for a JSON
+    /// file of tags (`-` for standard input)
+    #[arg(short, long, value_name = "REGISTRY")]
+    pub(crate) registry: RegistryLocation,
+}
+
+/// Whose reading of the rules decides.
+#[derive(Debug, Args)]
+pub(crate) struct DialectArgs {
+    /// Whose reading of the rules decides: the documentation's, or what Azure's service was
+    /// observed to do
+    #[arg(long, value_name = "DIALECT", default_value_t, value_parser = dialects())]
+    pub(crate) dialect: Dialect,
+}
+
+fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(Dialect::ALL.map(Dialect::as_str))
+        .try_map(|text| text.parse::<Dialect>())
+}
+
+/// When a workflow runs.
+#[derive(Debug, Args)]
+pub(crate) struct CreatedArgs {
+    /// When the workflow was created: RFC 3339, or a date, at midnight UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) created: Option<DateTime<Utc>>,
+}
+
+/// Reads `7d`.
+pub(crate) fn parse_interval(text: &str) -> Result<Interval, String> {
+    text.parse()
+        .map_err(|error: cssc_core::IntervalError| error.to_string())
+}
+
+/// Reads an instant in RFC 3339, or a date.
+pub(crate) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .map_err(|_| {
+            "expected a date such as `2024-01-03`, or a time in RFC 3339 such as \
+             `2024-01-03T09:30:00Z`"
+                .to_owned()
+        })
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns, for people
+    Table,
+    /// JSON, for programs
+    Json,
+    /// Values separated by tabs, one row a line
+    Tsv,
+    /// One name a line
+    Plain,
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+}
+
+/// A repository, or one tag of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageArg {
+    pub(crate) repository: Repository,
+    pub(crate) tag: Option<Tag>,
+}
+
+impl std::str::FromStr for ImageArg {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (repository, tag) = match text.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self {
+            repository: repository.parse()?,
+            tag,
+        })
+    }
+}

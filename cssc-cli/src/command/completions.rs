@@ -1,0 +1,31 @@
+//! `cssc completions`: what a shell needs to complete a command line.
+
+use std::io::Write;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::args::Arguments;
+use crate::exit::{Answer, Outcome};
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(completions: &Completions) -> Outcome {
+    // Into memory first: the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(
+        completions.shell,
+        &mut Arguments::command(),
+        "cssc",
+        &mut script,
+    );
+    let mut out = output::stdout();
+    out.write_all(&script)?;
+    out.flush()?;
+    Ok(Answer::Yes)
+}

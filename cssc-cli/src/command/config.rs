@@ -1,0 +1,215 @@
+//! `cssc config`: check and write policies.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use cssc_core::{Checked, Config, POLICY_SCHEMA, POLICY_TEMPLATE, Severity};
+use serde::Serialize;
+
+use crate::exit::{Answer, Failure, Outcome};
+use crate::output::{self, diagnostics, noun};
+use crate::source::PolicySource;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check policies and tell everything that is wrong or doubtful about them
+    Check(Check),
+    /// Print the JSON Schema of a policy, for editors and other tools
+    Schema,
+    /// Write a policy to start from
+    Init(Init),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Policy files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// How to print the findings
+    #[arg(short, long, value_name = "FORMAT", default_value = "human")]
+    output: CheckFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CheckFormat {
+    /// Findings with the line they are about, for people
+    Human,
+    /// JSON, for programs
+    Json,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The file to write; `-` is standard output
+    #[arg(default_value = "continuouspatching.json", value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn run(command: Command) -> Outcome {
+    match command {
+        Command::Check(check) => check.run(),
+        Command::Schema => {
+            let mut out = output::stdout();
+            out.write_all(POLICY_SCHEMA.as_bytes())?;
+            out.flush()?;
+            Ok(Answer::Yes)
+        }
+        Command::Init(init) => init.run(),
+    }
+}
+
+/// One file that was checked.
+#[derive(Serialize)]
+struct CheckedFile {
+    file: String,
+    valid: bool,
+    diagnostics: Vec<cssc_core::Diagnostic>,
+    #[serde(skip)]
+    text: Vec<u8>,
+    #[serde(skip)]
+    config: Option<Config>,
+}
+
+impl Check {
+    fn run(&self) -> Outcome {
+        let mut checked = Vec::new();
+        let mut unreadable = false;
+        for file in &self.files {
+            let source = PolicySource::from(file.as_str());
+            match source.read() {
+                Ok(text) => {
+                    let Checked {
+                        config,
+                        diagnostics,
+                    } = Config::check(&text);
+                    checked.push(CheckedFile {
+                        file: source.name(),
+                        valid: config.is_some(),
+                        diagnostics,
+                        text,
+                        config,
+                    });
+                }
+                Err(Failure::Message(message)) => {
+                    unreadable = true;
+                    output::error(&message);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        match self.output {
+            CheckFormat::Human => human(&checked)?,
+            CheckFormat::Json => output::json(&checked)?,
+            CheckFormat::Github => github(&checked)?,
+        }
+        Ok(if unreadable {
+            Answer::Incomplete
+        } else {
+            Answer::from_good(checked.iter().all(|file| file.valid))
+        })
+    }
+}
+
+fn human(checked: &[CheckedFile]) -> Result<(), Failure> {
+    let mut out = output::stdout();
+    for file in checked {
+        for found in &file.diagnostics {
+            diagnostics::write_human(&mut out, &file.file, &file.text, found)?;
+            writeln!(out)?;
+        }
+        let count = |severity| {
+            file.diagnostics
+                .iter()
+                .filter(|f| f.severity == severity)
+                .count()
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        write!(out, "{}: ", file.file)?;
+        match &file.config {
+            Some(config) => write!(
+                out,
+                "valid, {}, {} tags",
+                noun(config.rules().len(), "rule"),
+                config.tag_convention()
+            )?,
+            None => write!(out, "invalid, {}", noun(errors, "error"))?,
+        }
+        if warnings > 0 {
+            write!(out, ", {}", noun(warnings, "warning"))?;
+        }
+        writeln!(out)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn github(checked: &[CheckedFile]) -> Result<(), Failure> {
+    let mut out = output::stdout();
+    for file in checked {
+        for found in &file.diagnostics {
+            diagnostics::write_github(&mut out, &file.file, found)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+impl Init {
+    fn run(&self) -> Outcome {
+        if self.file.as_os_str() == "-" {
+            let mut out = output::stdout();
+            out.write_all(POLICY_TEMPLATE.as_bytes())?;
+            out.flush()?;
+            return Ok(Answer::Yes);
+        }
+        let path = self.file.display();
+        let cannot =
+            |error: std::io::Error| Failure::new(format!("cannot write `{path}`: {error}"));
+        let folder = self
+            .file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
+        // Written beside and then put in place: a full disk leaves nothing half-written.
+        let mut file = tempfile::Builder::new()
+            .prefix(".cssc-")
+            .tempfile_in(folder)
+            .map_err(cannot)?;
+        file.write_all(POLICY_TEMPLATE.as_bytes()).map_err(cannot)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let readable = std::fs::Permissions::from_mode(0o644);
+            file.as_file().set_permissions(readable).map_err(cannot)?;
+        }
+        let placed = if self.force {
+            file.persist(&self.file)
+        } else {
+            file.persist_noclobber(&self.file)
+        };
+        match placed {
+            Ok(_) => {}
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Failure::new(format!(
+                    "`{path}` is there already: name another file, or replace it with --force"
+                )));
+            }
+            Err(error) => return Err(cannot(error.error)),
+        }
+        eprint!(
+            "Wrote `{path}`. Next:\n\
+             \x20 repositories    name yours; `tags` lists original tags, `[\"*\"]` is all of them\n\
+             \x20 tag-convention  `incremental` makes 3.11-1, 3.11-2 …; `floating` moves 3.11-patched\n\
+             \x20 enabled         `false` keeps a rule without using it\n\
+             Then check it with `cssc config check {path}` and see what it selects with \
+             `cssc dry-run --config {path} -r REGISTRY`.\n"
+        );
+        Ok(Answer::Yes)
+    }
+}

@@ -1,0 +1,156 @@
+//! `cssc schedule`: when a workflow runs.
+
+use std::io::Write;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use cssc_core::{Interval, Schedule, ScheduleDifference};
+use serde::Serialize;
+
+use crate::args::{CreatedArgs, DialectArgs, Format, FormatArgs, parse_interval, parse_time};
+use crate::exit::{Answer, Failure, Outcome};
+use crate::output::{self, calendar};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the next runs
+    Next(Next),
+    /// Print the calendar of a month with the run days marked
+    Calendar(Calendar),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Next {
+    /// How often the workflow runs: `1d` to `30d`
+    #[arg(value_parser = parse_interval)]
+    schedule: Interval,
+    #[command(flatten)]
+    created: CreatedArgs,
+    /// Runs after this time: RFC 3339, or a date [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    after: Option<DateTime<Utc>>,
+    /// How many runs
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    count: usize,
+    #[command(flatten)]
+    dialect: DialectArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Calendar {
+    /// How often the workflow runs: `1d` to `30d`
+    #[arg(value_parser = parse_interval)]
+    schedule: Interval,
+    #[command(flatten)]
+    created: CreatedArgs,
+    /// The first month, as `2024-01` [default: that of the creation]
+    #[arg(long, value_name = "MONTH", value_parser = parse_month)]
+    month: Option<NaiveDate>,
+    /// How many months
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    count: u32,
+    #[command(flatten)]
+    dialect: DialectArgs,
+}
+
+fn parse_month(text: &str) -> Result<NaiveDate, &'static str> {
+    let is_month = text.len() == "2024-01".len();
+    NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d")
+        .ok()
+        .filter(|_| is_month)
+        .ok_or("expected a month such as `2024-01`")
+}
+
+pub(crate) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Next(next) => next.run(),
+        Command::Calendar(calendar) => calendar.run(),
+    }
+}
+
+/// The fixed JSON of `schedule next`.
+#[derive(Serialize)]
+struct NextDocument {
+    schedule: Interval,
+    dialect: cssc_core::Dialect,
+    cron: String,
+    created: String,
+    runs: Vec<String>,
+}
+
+impl Next {
+    fn run(&self) -> Outcome {
+        let after = self.after.unwrap_or_else(Utc::now);
+        let created = self.created.created.unwrap_or(after);
+        let schedule = Schedule::new(self.schedule, created, self.dialect.dialect);
+        let runs = schedule.runs_after(after).take(self.count);
+        note_difference(&schedule, after);
+        let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        if self.format.output == Format::Json {
+            output::json(&NextDocument {
+                schedule: self.schedule,
+                dialect: self.dialect.dialect,
+                cron: schedule.cron(),
+                created: rfc3339(created),
+                runs: runs.map(rfc3339).collect(),
+            })?;
+            return Ok(Answer::Yes);
+        }
+        let mut out = output::stdout();
+        for run in runs {
+            match self.format.output {
+                Format::Table => writeln!(out, "{}", in_words(run))?,
+                _ => writeln!(out, "{}", rfc3339(run))?,
+            }
+        }
+        out.flush()?;
+        Ok(Answer::Yes)
+    }
+}
+
+impl Calendar {
+    fn run(&self) -> Outcome {
+        let created = self.created.created.unwrap_or_else(Utc::now);
+        let schedule = Schedule::new(self.schedule, created, self.dialect.dialect);
+        let first = self.month.or_else(|| created.date_naive().with_day(1));
+        let mut out = output::stdout();
+        for offset in 0..self.count {
+            let month = first
+                .and_then(|first| first.checked_add_months(Months::new(offset)))
+                .ok_or_else(|| Failure::new("there is no such month: the calendar ends"))?;
+            if offset > 0 {
+                writeln!(out)?;
+            }
+            calendar::write_month(&mut out, month, &schedule)?;
+        }
+        out.flush()?;
+        note_difference(&schedule, created);
+        Ok(Answer::Yes)
+    }
+}
+
+/// `Sun 2024-01-07 09:30 UTC`.
+pub(crate) fn in_words(run: DateTime<Utc>) -> impl std::fmt::Display {
+    run.format("%a %Y-%m-%d %H:%M UTC")
+}
+
+/// The next run in both dialects.
+pub(crate) fn in_both(difference: &ScheduleDifference) -> String {
+    format!(
+        "{} as documented, {} in Azure's service",
+        in_words(difference.documented),
+        in_words(difference.service)
+    )
+}
+
+/// Tells when the dialects do not agree on the next run after `instant`.
+pub(crate) fn note_difference(schedule: &Schedule, instant: DateTime<Utc>) {
+    if let Some(difference) = schedule.dialect_difference(instant) {
+        output::note(&format!(
+            "the dialects differ on the next run: {}",
+            in_both(&difference)
+        ));
+    }
+}

@@ -1,0 +1,83 @@
+//! Exit codes: 0 success, 1 "the answer is no", 2 "could not do it".
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+/// How a command that did its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// All is well: exit code 0.
+    Yes,
+    /// The work was done and the answer is no: an invalid policy, a failed image, too many
+    /// images. Exit code 1.
+    No,
+    /// A part of the work could not be done, and was told: exit code 2.
+    Incomplete,
+}
+
+impl Answer {
+    /// `Yes` when `good`.
+    pub(crate) fn from_good(good: bool) -> Self {
+        if good { Self::Yes } else { Self::No }
+    }
+}
+
+/// Why a command could not do its work: exit code 2.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What to tell.
+    Message(String),
+    /// The answer is no, and this says why: exit code 1.
+    No(String),
+    /// Whoever read the output went away; there is nobody to tell.
+    OutputClosed,
+}
+
+pub(crate) type Outcome = Result<Answer, Failure>;
+
+impl Failure {
+    /// The work could not be done.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Message(message.into())
+    }
+
+    /// Writing to standard output failed.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe {
+            Self::OutputClosed
+        } else {
+            Self::Message(format!("cannot write the output: {error}"))
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// For errors of standard output; others are told with what they are about.
+    fn from(error: io::Error) -> Self {
+        Self::output(&error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    /// For JSON that is written to standard output.
+    fn from(error: serde_json::Error) -> Self {
+        Self::output(&error.into())
+    }
+}
+
+/// Tells why a command failed, if there is somebody to tell, and gives the exit code.
+pub(crate) fn report(result: Outcome) -> ExitCode {
+    match result {
+        Ok(Answer::Yes) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Incomplete) => ExitCode::from(2),
+        Err(Failure::No(message)) => {
+            crate::output::error(&message);
+            ExitCode::from(1)
+        }
+        Err(Failure::Message(message)) => {
+            crate::output::error(&message);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Printing: data to standard output, everything else to standard error.
+
+pub(crate) mod calendar;
+pub(crate) mod diagnostics;
+pub(crate) mod table;
+
+use std::fmt;
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+
+/// Standard output for text; colours are left out where they are not wanted.
+pub(crate) fn stdout() -> BufWriter<AutoStream<StdoutLock<'static>>> {
+    BufWriter::new(AutoStream::auto(io::stdout().lock()))
+}
+
+/// Writes one JSON document and a line end to standard output, as it is made.
+pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// `text` in `style`.
+pub(crate) fn styled(style: Style, text: impl fmt::Display) -> impl fmt::Display {
+    struct Styled<T>(Style, T);
+    impl<T: fmt::Display> fmt::Display for Styled<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}{}{:#}", self.0, self.1, self.0)
+        }
+    }
+    Styled(style, text)
+}
+
+/// `3 images`, `1 image`.
+pub(crate) fn noun(count: usize, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
+/// Tells on standard error why the command failed.
+pub(crate) fn error(message: &str) {
+    tell(ERROR, "error", message);
+}
+
+/// Tells something doubtful on standard error.
+pub(crate) fn warning(message: &str) {
+    tell(WARNING, "warning", message);
+}
+
+/// Tells something worth knowing on standard error.
+pub(crate) fn note(message: &str) {
+    tell(BOLD, "note", message);
+}
+
+fn tell(style: Style, label: &str, message: &str) {
+    // There is nobody left to tell when standard error is gone.
+    let _ = writeln!(anstream::stderr(), "{}: {message}", styled(style, label));
+}

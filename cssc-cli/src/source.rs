@@ -1,0 +1,73 @@
+//! Where policies come from: a file, or standard input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use cssc_core::{Config, MAX_POLICY_LEN};
+
+use crate::exit::Failure;
+use crate::output;
+
+/// A policy file as it is named on the command line; `-` is standard input.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicySource(PathBuf);
+
+impl From<&str> for PolicySource {
+    fn from(path: &str) -> Self {
+        Self(path.into())
+    }
+}
+
+impl PolicySource {
+    /// The name for messages.
+    pub(crate) fn name(&self) -> String {
+        if self.is_standard_input() {
+            "<stdin>".to_owned()
+        } else {
+            self.0.display().to_string()
+        }
+    }
+
+    pub(crate) fn is_standard_input(&self) -> bool {
+        self.0 == Path::new("-")
+    }
+
+    /// The bytes of the policy, one more than may be read at most.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Failure> {
+        let limit = u64::try_from(MAX_POLICY_LEN)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let mut bytes = Vec::new();
+        let read = if self.is_standard_input() {
+            io::stdin().lock().take(limit).read_to_end(&mut bytes)
+        } else {
+            File::open(&self.0).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        };
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Failure::new(format!(
+                "cannot read the policy `{}`: {error}",
+                self.name()
+            ))),
+        }
+    }
+
+    /// The policy, for a command that needs a valid one; its findings go to standard error.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        let bytes = self.read()?;
+        let checked = Config::check(&bytes);
+        let mut errors = 0_usize;
+        for found in &checked.diagnostics {
+            errors = errors.saturating_add(usize::from(found.is_error()));
+            output::diagnostics::to_stderr(&self.name(), &bytes, found);
+        }
+        checked.config.ok_or_else(|| {
+            let problems = if errors == 1 { "problem" } else { "problems" };
+            Failure::No(format!(
+                "the policy `{}` has {errors} {problems}",
+                self.name()
+            ))
+        })
+    }
+}
