@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+pub mod policy_artifact;
 pub mod registry;
 #[cfg(feature = "sqlite")]
 pub mod store;

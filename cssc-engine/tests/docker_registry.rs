@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use cssc_core::{Listing, Repository, TagRef, TagSet};
+use cssc_engine::policy_artifact::{PolicyArtifact, PolicyDeletion};
 use cssc_engine::registry::{
     Credential, Descriptor, LayoutRegistry, Manifest, OciOptions, OciRegistry, Reference,
     RegistryClient,
@@ -164,6 +166,63 @@ fn deletion_that_is_forbidden_is_told() {
         );
     }
     assert_eq!(client.resolve(&python, &tag("3.11")), Ok(Some(found)));
+}
+
+#[test]
+fn the_policy_is_stored_read_and_deleted() {
+    if !has_tools(&TOOLS) {
+        return;
+    }
+    let registry = DockerRegistry::start(Setup::default());
+    let client = client(&registry, options());
+    let policy = br#"{"version": "v1", "repositories": []}"#;
+    let annotations = BTreeMap::from([("dev.cssc.schedule".to_owned(), "7d".to_owned())]);
+    assert_eq!(PolicyArtifact::pull(&client), Ok(None));
+    assert!(PolicyArtifact::delete(&client).unwrap_err().is_absent());
+    let digest = PolicyArtifact::push(&client, policy, &annotations).unwrap();
+    let stored = PolicyArtifact::pull(&client).unwrap().unwrap();
+    assert_eq!(stored.policy, policy);
+    assert_eq!(stored.annotations, annotations);
+    assert_eq!(stored.digest, digest);
+
+    // Another client reads it, and what that client pushes is read.
+    let directory = tempfile::tempdir().unwrap();
+    let remote = |tag| {
+        format!(
+            "docker://{}/csscpolicies/patchpolicy:{tag}",
+            registry.host()
+        )
+    };
+    let local = format!("oci:{}:v1", directory.path().display());
+    let copy = |from: &str, to: &str| {
+        let status = Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet"])
+            .args([
+                "--src-tls-verify=false",
+                "--dest-tls-verify=false",
+                from,
+                to,
+            ])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    copy(&remote("v1"), &local);
+    assert_eq!(PolicyArtifact::delete(&client), Ok(PolicyDeletion::Deleted));
+    assert_eq!(PolicyArtifact::pull(&client), Ok(None));
+    copy(&local, &remote("v1"));
+    assert_eq!(PolicyArtifact::pull(&client), Ok(Some(stored)));
+
+    // With a second tag on the manifest, the policy's tag goes alone.
+    copy(&local, &remote("backup"));
+    assert_eq!(
+        PolicyArtifact::delete(&client),
+        Ok(PolicyDeletion::Untagged {
+            shared_with: vec!["backup".parse().unwrap()]
+        })
+    );
+    assert_eq!(PolicyArtifact::pull(&client), Ok(None));
+    let tags = client.list_tags(&repository("csscpolicies/patchpolicy"));
+    assert_eq!(found(tags), ["backup"]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl RegistryError {
         }))
     }
 
-    pub(super) fn absent(message: impl Into<String>) -> Self {
+    pub(crate) fn absent(message: impl Into<String>) -> Self {
         Self::new(Kind::Absent, message)
     }
 
@@ -47,19 +47,20 @@ impl RegistryError {
         Self::new(Kind::Unsupported, message)
     }
 
-    pub(super) fn input(message: impl Into<String>) -> Self {
+    pub(crate) fn input(message: impl Into<String>) -> Self {
         Self::new(Kind::Input, message)
     }
 
-    pub(super) fn answer(message: impl Into<String>) -> Self {
+    pub(crate) fn answer(message: impl Into<String>) -> Self {
         Self::new(Kind::Answer, message)
     }
 
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Kind::Unavailable, message)
     }
 
     /// The same fault, told with what was being done.
+    #[cfg(feature = "http")]
     pub(super) fn context(mut self, doing: impl fmt::Display) -> Self {
         self.0.message = format!("{doing}: {}", self.0.message);
         self
