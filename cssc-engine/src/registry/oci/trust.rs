@@ -1,4 +1,4 @@
-//! Whom to trust: the system's authorities, those in a file, and servers named in that file.
+//! Whom to trust: the system's authorities, those in a file, and servers named among them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,10 +43,7 @@ pub(super) fn client_config(
     let verifier: Arc<dyn ServerCertVerifier> = if skip_verify {
         Arc::new(AnyServer(Arc::clone(&provider)))
     } else {
-        Arc::new(KnownServer {
-            authorities: authorities(named, &provider)?,
-            named: named.clone(),
-        })
+        Arc::new(KnownServer::new(named, &provider)?)
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -57,26 +54,6 @@ pub(super) fn client_config(
     Ok(Arc::new(config))
 }
 
-fn authorities(
-    named: &Certificates,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, RegistryError> {
-    let system = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(system.certs);
-    roots.add_parsable_certificates(named.iter().cloned());
-    if roots.is_empty() {
-        let why = system.errors.first().map(|error| format!(": {error}"));
-        return Err(RegistryError::input(format!(
-            "found no certificates to trust{}; name a file of them, or install the system's",
-            why.unwrap_or_default()
-        )));
-    }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| RegistryError::input(format!("no TLS to be had: {error}")))
-}
-
 /// A server that an authority vouches for, or whose own certificate a person has named.
 ///
 /// Many registries show a certificate that signs itself and says that it is an authority, as
@@ -85,7 +62,32 @@ fn authorities(
 #[derive(Debug)]
 struct KnownServer {
     authorities: Arc<WebPkiServerVerifier>,
-    named: Certificates,
+    trusted: Certificates,
+}
+
+impl KnownServer {
+    fn new(named: &Certificates, provider: &Arc<CryptoProvider>) -> Result<Self, RegistryError> {
+        let system = rustls_native_certs::load_native_certs();
+        let mut trusted = named.clone();
+        trusted.extend(system.certs);
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        if roots.is_empty() {
+            let why = system.errors.first().map(|error| format!(": {error}"));
+            return Err(RegistryError::input(format!(
+                "found no certificates to trust{}; name a file of them, or install the system's",
+                why.unwrap_or_default()
+            )));
+        }
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .build()
+                .map_err(|error| RegistryError::input(format!("no TLS to be had: {error}")))?;
+        Ok(Self {
+            authorities,
+            trusted,
+        })
+    }
 }
 
 impl ServerCertVerifier for KnownServer {
@@ -106,7 +108,7 @@ impl ServerCertVerifier for KnownServer {
         );
         match verified {
             // Told only after the dates were found to be right.
-            Err(error) if is_authority_as_server(&error) && self.named.contains(end_entity) => {
+            Err(error) if is_authority_as_server(&error) && self.trusted.contains(end_entity) => {
                 let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&certificate, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -144,6 +146,34 @@ fn is_authority_as_server(error: &rustls::Error) -> bool {
         return false;
     };
     matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// Why there is no secure connection, in words.
+pub(super) fn describe(error: &rustls::Error) -> String {
+    use CertificateError as Fault;
+    let rustls::Error::InvalidCertificate(fault) = error else {
+        return match error {
+            rustls::Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),
+            other => other.to_string(),
+        };
+    };
+    match fault {
+        Fault::Expired | Fault::ExpiredContext { .. } => "its certificate has expired",
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => "its certificate is not valid yet",
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            "its certificate is for another name"
+        }
+        Fault::UnknownIssuer => {
+            "its certificate is signed by nobody known; if you trust who signed it, name a file \
+             with that certificate"
+        }
+        Fault::Revoked => "its certificate has been revoked",
+        _ if is_authority_as_server(error) => {
+            "its certificate signs itself; if you trust it, name a file with it"
+        }
+        _ => return error.to_string(),
+    }
+    .to_owned()
 }
 
 /// Whatever server there is.

@@ -437,12 +437,8 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 fn tls_failure(host: &str, error: &rustls::Error) -> String {
-    let hint = match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "; if you trust who signed it, name a file with that certificate"
-        }
-        rustls::Error::InvalidMessage(_) => "; does it speak plain HTTP?",
-        _ => "",
-    };
-    format!("no secure connection to `{host}`: {error}{hint}")
+    format!(
+        "no secure connection to `{host}`: {}",
+        trust::describe(error)
+    )
 }
