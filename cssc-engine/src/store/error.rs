@@ -42,6 +42,16 @@ enum Fault {
         path: String,
         source: rusqlite::Error,
     },
+    #[error(
+        "`{path}` holds a record that this version cannot read: {source}; use the version that \
+         wrote it or give another file with --state"
+    )]
+    Record {
+        path: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("`{path}` does not hold this any more: the workflow was deleted meanwhile")]
+    Gone { path: String },
     #[error("cannot use `{path}`: {source}")]
     Other {
         path: String,
@@ -56,7 +66,16 @@ enum Fault {
 impl StoreError {
     pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.display().to_string();
+        match source {
+            rusqlite::Error::FromSqlConversionFailure(_, _, source) => {
+                return Self::of(Fault::Record { path, source });
+            }
+            rusqlite::Error::QueryReturnedNoRows => return Self::of(Fault::Gone { path }),
+            _ => {}
+        }
         Self::of(match source.sqlite_error_code() {
+            // What is written refers to what is there.
+            Some(ErrorCode::ConstraintViolation) => Fault::Gone { path },
             Some(ErrorCode::NotADatabase) => Fault::NotOurs { path },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Fault::ReadOnly { path },
             Some(ErrorCode::DiskFull) => Fault::Full { path },
@@ -110,11 +129,19 @@ impl StoreError {
         matches!(*self.0, Fault::Full { .. })
     }
 
+    /// Whether what was to be changed was deleted meanwhile.
+    pub fn is_gone(&self) -> bool {
+        matches!(*self.0, Fault::Gone { .. })
+    }
+
     /// Whether the file is none that this version can use: foreign, newer or damaged.
     pub fn is_unusable(&self) -> bool {
         matches!(
             *self.0,
-            Fault::NotOurs { .. } | Fault::Newer { .. } | Fault::Damaged { .. }
+            Fault::NotOurs { .. }
+                | Fault::Newer { .. }
+                | Fault::Damaged { .. }
+                | Fault::Record { .. }
         )
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{OptionalExtension as _, params};
+use cssc_core::RunId;
+use rusqlite::params;
 
-use super::{Store, StoreError, WorkflowId};
+use super::{Store, StoreError};
 use crate::tool::Log;
 
 /// How much is gathered before it is written.
@@ -19,26 +20,16 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the run is not there or the file cannot be written.
-    pub fn append_log(
-        &self,
-        workflow: WorkflowId,
-        run: &str,
-        text: &str,
-    ) -> Result<(), StoreError> {
+    pub fn append_log(&self, run: RunId, text: &str) -> Result<(), StoreError> {
         self.write(|transaction| {
             transaction
                 .prepare_cached(
-                    "INSERT INTO logs (run, start, text)
-                     SELECT runs.id, coalesce((
-                         SELECT start + octet_length(text) FROM logs
-                         WHERE run = runs.id ORDER BY start DESC LIMIT 1), 0), ?3
-                     FROM runs WHERE workflow = ?1 AND name = ?2",
+                    "INSERT INTO logs (cycle, number, start, text) VALUES (?1, ?2, coalesce(
+                       (SELECT start + octet_length(text) FROM logs
+                        WHERE cycle = ?1 AND number = ?2 ORDER BY start DESC LIMIT 1), 0), ?3)",
                 )?
-                .execute(params![workflow.0, run, text])
-                .and_then(|added| match added {
-                    0 => Err(rusqlite::Error::QueryReturnedNoRows),
-                    _ => Ok(()),
-                })
+                .execute(params![run.cycle(), run.number(), text])
+                .map(drop)
         })
     }
 
@@ -49,26 +40,25 @@ impl Store {
     /// # Errors
     ///
     /// Fails when the file cannot be read.
-    pub fn log(
-        &self,
-        workflow: WorkflowId,
-        run: &str,
-        offset: usize,
-    ) -> Result<Option<String>, StoreError> {
+    pub fn log(&self, run: RunId, offset: usize) -> Result<Option<String>, StoreError> {
         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let (cycle, number) = (run.cycle(), run.number());
         self.read(|connection| {
-            let id: Option<i64> = connection
-                .prepare_cached("SELECT id FROM runs WHERE workflow = ?1 AND name = ?2")?
-                .query_row(params![workflow.0, run], |row| row.get(0))
-                .optional()?;
-            let Some(id) = id else { return Ok(None) };
+            let is_there = connection
+                .prepare_cached("SELECT 1 FROM runs WHERE cycle = ?1 AND number = ?2")?
+                .exists(params![cycle, number])?;
+            if !is_there {
+                return Ok(None);
+            }
             // From the piece on in which the offset lies.
             let mut pieces = connection.prepare_cached(
-                "SELECT start, text FROM logs WHERE run = ?1 AND start >= coalesce(
-                     (SELECT max(start) FROM logs WHERE run = ?1 AND start <= ?2), 0)
+                "SELECT start, text FROM logs
+                 WHERE cycle = ?1 AND number = ?2 AND start >= coalesce(
+                   (SELECT max(start) FROM logs
+                    WHERE cycle = ?1 AND number = ?2 AND start <= ?3), 0)
                  ORDER BY start",
             )?;
-            let mut rows = pieces.query(params![id, offset])?;
+            let mut rows = pieces.query(params![cycle, number, offset])?;
             let mut text = String::new();
             while let Some(row) = rows.next()? {
                 let (start, piece): (i64, String) = (row.get(0)?, row.get(1)?);
@@ -80,11 +70,10 @@ impl Store {
     }
 
     /// A log that writes the lines of a tool to a run, some at a time.
-    pub fn run_log(&self, workflow: WorkflowId, run: impl Into<String>) -> RunLog<'_> {
+    pub fn run_log(&self, run: RunId) -> RunLog<'_> {
         RunLog {
             store: self,
-            workflow,
-            run: run.into(),
+            run,
             gathered: Mutex::new(Gathered {
                 text: String::new(),
                 written: Instant::now(),
@@ -98,8 +87,7 @@ impl Store {
 #[derive(Debug)]
 pub struct RunLog<'a> {
     store: &'a Store,
-    workflow: WorkflowId,
-    run: String,
+    run: RunId,
     gathered: Mutex<Gathered>,
 }
 
@@ -134,7 +122,7 @@ impl RunLog<'_> {
             // A tool is not stopped because its output cannot be kept; who records its outcome
             // next meets the same failure.
             if gathered.failed.is_none() {
-                let appended = self.store.append_log(self.workflow, &self.run, &text);
+                let appended = self.store.append_log(self.run, &text);
                 gathered.failed = appended.err();
             }
         }

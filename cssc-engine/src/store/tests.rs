@@ -1,5 +1,6 @@
 //! What can only be seen from inside; the rest is in `tests/store.rs`.
 
+use cssc_core::{Cause, Cycle, CycleOptions, Status, Task};
 use rusqlite::ffi;
 
 use super::schema::{MIGRATIONS, migrate};
@@ -11,25 +12,21 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-fn at(seconds: i64) -> DateTime<Utc> {
-    time(seconds.saturating_mul(1000))
+fn add(store: &Store) -> StoredWorkflow {
+    store.add_workflow("a", &Owner::new(1), time(0)).unwrap()
 }
 
 #[test]
 fn an_older_format_is_brought_up_and_keeps_what_it_holds() {
     let (_folder, store) = store();
-    let workflow = store.put_workflow("a", "{}", at(0)).unwrap();
+    let workflow = add(&store);
     let path = store.path().to_owned();
-    let newer = [
-        MIGRATIONS,
-        &["ALTER TABLE runs ADD COLUMN more TEXT DEFAULT 'new'"],
-    ]
-    .concat();
+    let newer = [MIGRATIONS, &["ALTER TABLE runs ADD COLUMN more TEXT"]].concat();
     let mut connection = Connection::open(&path).unwrap();
     migrate(&mut connection, &path, &newer).unwrap();
     migrate(&mut connection, &path, &newer).unwrap();
     connection.prepare("SELECT more FROM runs").unwrap();
-    assert_eq!(store.workflow("a").unwrap().unwrap().id, workflow);
+    assert_eq!(store.workflow("a").unwrap(), Some(workflow));
 
     let error = Store::open(&path).unwrap_err();
     assert!(error.is_unusable());
@@ -79,27 +76,32 @@ fn the_database_of_something_else_is_left_alone() {
 #[test]
 fn a_full_disk_is_told_and_keeps_what_was_recorded() {
     let (_folder, store) = store();
-    let workflow = store.put_workflow("a", "{}", at(0)).unwrap();
-    let cycle = store
-        .begin_cycle(workflow, "{}", at(1), &Changes::default())
-        .unwrap();
+    let workflow = add(&store);
+    let begin = || {
+        store.begin_cycle(workflow.id, |number| {
+            let owner = workflow.owner.clone();
+            Cycle::new(
+                number,
+                owner,
+                Cause::Immediate,
+                CycleOptions::default(),
+                time(0),
+            )
+        })
+    };
+    let cycle = begin().unwrap();
+    let run = cycle.runs().next().unwrap().id();
     let limit = |pages: i64| {
         let sql = format!("PRAGMA max_page_count = {pages}");
-        store
-            .connection()
-            .query_row(&sql, [], |row| row.get::<_, i64>(0))
-            .unwrap()
+        let get = |row: &Row<'_>| row.get::<_, i64>(0);
+        store.connection().query_row(&sql, [], get).unwrap()
     };
-    limit(limit(0) / 1_000_000_000 + 100);
-    let event = "x".repeat(10_000);
-    let changes = Changes {
-        events: &[&event, &event],
-        ..Changes::default()
-    };
+    limit(100);
+    let text = "x".repeat(10_000);
     let mut recorded = 0;
     let error = loop {
-        match store.record(cycle, &changes) {
-            Ok(()) => recorded += 2,
+        match store.append_log(run, &text) {
+            Ok(()) => recorded += text.len(),
             Err(error) => break error,
         }
     };
@@ -113,9 +115,33 @@ fn a_full_disk_is_told_and_keeps_what_was_recorded() {
         )
     );
     assert!(recorded > 0);
-    assert_eq!(store.cycle(cycle).unwrap().unwrap().events.len(), recorded);
+    assert_eq!(store.log(run, 0).unwrap().unwrap().len(), recorded);
+    assert_eq!(store.cycle(run.cycle()).unwrap(), Some(cycle));
     limit(1_000_000);
-    store.record(cycle, &changes).unwrap();
+    store.append_log(run, &text).unwrap();
+    begin().unwrap();
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told() {
+    let (_folder, store) = store();
+    let workflow = add(&store);
+    store
+        .connection()
+        .execute_batch("INSERT INTO cycles VALUES (5, 1, '{\"version\": 9}', 0, NULL)")
+        .unwrap();
+    assert_eq!(store.current_cycle(workflow.id).unwrap().unwrap().number, 5);
+    let error = store.cycle(5).unwrap_err();
+    assert!(error.is_unusable());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "`{}` holds a record that this version cannot read: version 9 is newer than this \
+             program reads: it knows up to 1 at line 1 column 14; use the version that wrote it \
+             or give another file with --state",
+            store.path().display()
+        )
+    );
 }
 
 #[test]
@@ -153,27 +179,22 @@ fn lists_of_runs_read_only_what_they_answer() {
     let plan = |sql: &str| {
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
         let mut statement = connection.prepare(&sql).unwrap();
-        let values = vec![1; statement.parameter_count()];
-        let values = rusqlite::params_from_iter(values);
+        let values = rusqlite::params_from_iter(vec![1; statement.parameter_count()]);
         let rows = statement.query_map(values, |row| row.get::<_, String>(3));
         rows.unwrap()
             .map(Result::unwrap)
             .collect::<Vec<_>>()
             .join("; ")
     };
-    for (filter, index) in [
-        ("", "runs_of_workflow"),
-        ("AND task = ?", "runs_by_task"),
-        ("AND status = ?", "runs_by_status"),
-        ("AND task = ? AND status = ?", "runs_by_task_and_status"),
-        ("AND name = ?", "runs_by_name"),
+    for (task, status, index) in [
+        (None, None, "runs_of_workflow"),
+        (Some(Task::Scan), None, "runs_by_task"),
+        (None, Some(Status::Failed), "runs_by_status"),
+        (Some(Task::Scan), Some(Status::Failed), "runs_by_both"),
     ] {
-        let sql =
-            format!("SELECT * FROM runs WHERE workflow = ? {filter} ORDER BY id DESC LIMIT ?");
-        let plan = plan(&sql);
+        let top = Some(1);
+        let plan = plan(&RunFilter { task, status, top }.sql());
         assert!(plan.contains(&format!("USING INDEX {index} ")), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
-    let of_cycle = plan("SELECT * FROM runs WHERE cycle = ? ORDER BY id");
-    assert!(of_cycle.contains("runs_of_cycle") && !of_cycle.contains("TEMP B-TREE"));
 }

@@ -1,0 +1,324 @@
+//! The tools against a real registry, with stand-ins for Trivy and Copa that fail on demand.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly, also in its helpers"
+)]
+
+mod standin;
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use cssc_core::{ScanReport, ScanSkip, ScanVerdict};
+use cssc_engine::registry::Digest;
+use cssc_engine::tool::{
+    Access, Cancel, CommandPatcher, Copa, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner,
+    ToolError, ToolOptions, Trivy, Version,
+};
+use support::{DockerRegistry, PASSWORD, Setup, USER, has_tools};
+
+struct Bench {
+    registry: DockerRegistry,
+    folder: tempfile::TempDir,
+    log: Mutex<String>,
+    access: Access,
+}
+
+impl Bench {
+    fn with(setup: Setup, access: Access) -> Option<Self> {
+        let needed = ["docker-registry", "skopeo", "python3", "htpasswd"];
+        has_tools(&needed).then(|| Self {
+            registry: DockerRegistry::start(setup),
+            folder: tempfile::tempdir().unwrap(),
+            log: Mutex::default(),
+            access,
+        })
+    }
+
+    fn new() -> Option<Self> {
+        Self::with(Setup::default(), Access::default())
+    }
+
+    fn image(&self, tag: &str) -> ImageRef {
+        ImageRef::new(
+            self.registry.host().parse().unwrap(),
+            "python".parse().unwrap(),
+            tag.parse().unwrap(),
+        )
+    }
+
+    fn job<T>(&self, cancel_at: &str, work: impl FnOnce(&Job<'_>) -> T) -> T {
+        let cancel = Cancel::default();
+        let log = |line: &str| {
+            let mut log = self.log.lock().unwrap();
+            log.push_str(line);
+            log.push('\n');
+            if line == cancel_at {
+                cancel.cancel();
+            }
+        };
+        work(&Job {
+            folder: self.folder.path(),
+            log: &log,
+            cancel: &cancel,
+            access: &self.access,
+            started: &|_| {},
+        })
+    }
+
+    fn faults(&self, faults: &str) {
+        fs::write(self.folder.path().join("faults"), faults).unwrap();
+    }
+
+    fn scan(&self, tag: &str, fault: &str) -> Result<Scan, ToolError> {
+        self.faults(&format!("trivy:{fault}"));
+        let trivy = Trivy::new(ToolOptions::new(standin::trivy()));
+        self.job("waiting", |job| trivy.scan(&self.image(tag), job))
+    }
+
+    fn verdict(&self, tag: &str) -> ScanVerdict {
+        let scan = self.scan(tag, "none").unwrap();
+        read(&scan).unwrap().verdict()
+    }
+
+    fn patch(&self, with: &impl Patcher, target: &str) -> Result<Option<PathBuf>, ToolError> {
+        let scan = self.scan("3.11", "none").unwrap();
+        self.patch_after(&scan, with, target)
+    }
+
+    fn patch_after(
+        &self,
+        scan: &Scan,
+        with: &impl Patcher,
+        target: &str,
+    ) -> Result<Option<PathBuf>, ToolError> {
+        let request = PatchRequest {
+            original: &self.image("3.11"),
+            report: &scan.report,
+            target: &target.parse().unwrap(),
+        };
+        let patched = self.job("waiting", |job| with.patch(&request, job));
+        patched.map(|patched| patched.vex)
+    }
+
+    fn copa(&self, target: &str, fault: &str) -> Result<Option<PathBuf>, ToolError> {
+        let scan = self.scan("3.11", "none").unwrap();
+        self.faults(&format!("copa:{fault}"));
+        let copa = Copa::new(ToolOptions::new(standin::copa()));
+        self.patch_after(&scan, &copa, target)
+    }
+
+    fn log(&self) -> String {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+}
+
+fn shell(script: &str) -> CommandPatcher {
+    let mut options = ToolOptions::new("/bin/sh");
+    options.extra = vec!["-c".to_owned(), script.to_owned()];
+    CommandPatcher::new(options)
+}
+
+fn read(scan: &Scan) -> Result<ScanReport, String> {
+    let file = fs::File::open(&scan.report).unwrap();
+    ScanReport::from_reader(file).map_err(|error| error.to_string())
+}
+
+#[test]
+fn scan_patch_and_scan_again() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0 CVE-2=");
+    assert_eq!(bench.verdict("3.11"), ScanVerdict::Patch { fixable: 1 });
+    let vex = bench.copa("3.11-1", "none").unwrap();
+    assert!(vex.unwrap().is_file());
+    assert_eq!(
+        bench.verdict("3.11-1"),
+        ScanVerdict::Skip(ScanSkip::NoVulnerability)
+    );
+    // Another time there is nothing to do, which is no failure.
+    bench.registry.push("python", &["3.11"], "CVE-2=");
+    assert_eq!(bench.copa("3.11-2", "none").unwrap(), None);
+    assert!(bench.log().contains("already up-to-date"));
+    bench.scan("3.11-2", "none").unwrap_err();
+}
+
+#[test]
+fn versions_are_checked() {
+    let Some(bench) = Bench::new() else { return };
+    let trivy = Trivy::new(ToolOptions::new(standin::trivy()));
+    let copa = Copa::new(ToolOptions::new(standin::copa()));
+    bench.job("", |job| {
+        assert_eq!(trivy.check(job).unwrap(), Some(Version(0, 60, 0)));
+        assert_eq!(copa.check(job).unwrap(), Some(Version(0, 11, 1)));
+        let old = standin::old_trivy();
+        let error = Trivy::new(ToolOptions::new(&old)).check(job).unwrap_err();
+        assert!(error.is_unusable());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`{}` is version 0.53.0, but 0.54.0 or newer is needed",
+                old.display()
+            )
+        );
+        let error = Copa::new(ToolOptions::new("no-such-copa")).check(job);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "cannot start `no-such-copa`: there is no such program; install it or give its path \
+             with --copa"
+        );
+    });
+}
+
+#[test]
+fn the_report_decides_and_not_the_exit_code() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let good = bench.scan("3.11", "exit1").unwrap();
+    assert_eq!(good.exit_code, Some(1));
+    assert_eq!(read(&good).unwrap().fixable(), 1);
+
+    for fault in ["half", "garbage"] {
+        let scan = bench.scan("3.11", fault).unwrap();
+        assert_eq!(scan.exit_code, Some(0));
+        read(&scan).unwrap_err();
+    }
+    let scan = bench.scan("3.11", "crash").unwrap();
+    assert_eq!(scan.exit_code, None);
+    read(&scan).unwrap_err();
+
+    // The report of the scan before is not taken for one of this.
+    let error = bench.scan("3.11", "fail").unwrap_err();
+    let text = error.to_string();
+    let end = "/trivy` ended with exit code 1: FATAL failed on demand";
+    assert!(text.ends_with(end), "{text}");
+    let text = bench.scan("3.11", "nothing").unwrap_err().to_string();
+    assert!(text.contains("` ended without the report `"), "{text}");
+}
+
+#[test]
+fn a_tool_that_floods_is_heard_to_its_end() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "");
+    let scan = bench.scan("3.11", "flood").unwrap();
+    assert_eq!(read(&scan).unwrap().fixable(), 0);
+    let log = bench.log();
+    assert!(log.len() < 1_200_000);
+    assert!(log.contains(" lines of output left out …\n"));
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("INFO scanning "), "{last}");
+}
+
+#[test]
+fn a_tool_that_hangs_is_ended() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    assert!(bench.scan("3.11", "hang").unwrap_err().is_canceled());
+    let error = bench.copa("3.11-1", "hang").unwrap_err();
+    assert!(error.is_canceled());
+
+    bench.faults("trivy:hang");
+    let mut options = ToolOptions::new(standin::trivy());
+    options.time_limit = Duration::from_millis(500);
+    let trivy = Trivy::new(options);
+    let error = bench.job("", |job| trivy.scan(&bench.image("3.11"), job));
+    assert!(error.unwrap_err().is_timeout());
+}
+
+#[test]
+fn a_patch_that_fails_is_told() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let text = bench.copa("3.11-1", "fail").unwrap_err();
+    assert!(text.is_retryable());
+    let text = text.to_string();
+    assert!(text.ends_with("/copa` ended with exit code 1: FATAL failed on demand"));
+    let text = bench.copa("3.11-1", "crash").unwrap_err();
+    assert!(text.to_string().ends_with("/copa` was ended by a signal"));
+    // Ends well and has pushed nothing: seen by whoever looks for the tag.
+    bench.copa("3.11-1", "half").unwrap();
+    bench.scan("3.11-1", "none").unwrap_err();
+}
+
+#[test]
+fn a_program_finds_its_task_in_its_environment() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let script = "set -e\n\
+        env | grep ^CSSC_ | sort\n\
+        grep -q CVE-1 \"$CSSC_REPORT\"\n\
+        skopeo copy --insecure-policy --src-tls-verify=false --dest-tls-verify=false \
+          \"docker://$CSSC_IMAGE\" \"docker://$CSSC_TARGET\"\n\
+        echo '{}' >\"$CSSC_VEX\"\n";
+    let vex = bench.patch(&shell(script), "3.11-1").unwrap().unwrap();
+    assert_eq!(fs::read_to_string(vex).unwrap(), "{}\n");
+    let (host, folder) = (bench.registry.host(), bench.folder.path().display());
+    let log = bench.log();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.starts_with("CSSC_"))
+        .collect();
+    let expected = [
+        format!("CSSC_FOLDER={folder}"),
+        format!("CSSC_IMAGE={host}/python:3.11"),
+        "CSSC_INSECURE=1".to_owned(),
+        format!("CSSC_REGISTRY={host}"),
+        format!("CSSC_REPORT={folder}/report-3.11.json"),
+        "CSSC_REPOSITORY=python".to_owned(),
+        "CSSC_TAG=3.11".to_owned(),
+        format!("CSSC_TARGET={host}/python:3.11-1"),
+        "CSSC_TARGET_TAG=3.11-1".to_owned(),
+        format!("CSSC_VEX={folder}/vex-3.11-1.json"),
+    ];
+    assert_eq!(lines, expected);
+    bench.scan("3.11-1", "none").unwrap();
+}
+
+#[test]
+fn a_login_opens_the_registry_and_stays_hidden() {
+    let setup = Setup {
+        password: true,
+        ..Setup::default()
+    };
+    let access = Access::default().login(USER, PASSWORD);
+    let Some(mut bench) = Bench::with(setup, access) else {
+        return;
+    };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    assert_eq!(bench.verdict("3.11"), ScanVerdict::Patch { fixable: 1 });
+    bench.copa("3.11-1", "none").unwrap();
+
+    bench.log();
+    let careless = shell("cat \"$DOCKER_CONFIG/config.json\"; echo 'it is not: a secret'");
+    bench.patch(&careless, "3.11-2").unwrap();
+    let log = bench.log();
+    assert!(log.contains(r#""auth":"***""#), "{log}");
+    assert!(log.contains("it is ***"), "{log}");
+
+    bench.access = Access::default();
+    let error = bench.scan("3.11", "none").unwrap_err().to_string();
+    assert!(error.contains(": 401 "), "{error}");
+}
+
+#[test]
+fn an_image_is_pinned_by_its_digest() {
+    let digest = Digest::of(b"content");
+    let image = ImageRef::new(
+        "localhost:5000".parse().unwrap(),
+        "python".parse().unwrap(),
+        "3.11".parse().unwrap(),
+    );
+    assert_eq!(image.exact(), "localhost:5000/python:3.11");
+    assert_eq!(image.by_tag_and_digest(), image.exact());
+    let pinned = image.with_digest(digest.clone());
+    assert_eq!(pinned.by_tag(), "localhost:5000/python:3.11");
+    assert_eq!(pinned.exact(), format!("localhost:5000/python@{digest}"));
+    assert_eq!(
+        pinned.by_tag_and_digest(),
+        format!("localhost:5000/python:3.11@{digest}")
+    );
+}
