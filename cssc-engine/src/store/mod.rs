@@ -22,11 +22,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cssc_core::Owner;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+};
 
 pub use cycle::{CycleState, PatchedImage};
 pub use error::StoreError;
@@ -99,11 +102,15 @@ impl Store {
         connection.busy_timeout(BUSY).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection, &path, schema::MIGRATIONS)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON",
-            )
-            .map_err(failed)?;
+        let begin = Instant::now();
+        while let Err(error) = set_up(&connection) {
+            // SQLite does not wait by itself while others are opening the same new file.
+            let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            if !is_busy || begin.elapsed() > BUSY {
+                return Err(failed(error));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         let connection = Mutex::new(connection);
         Ok(Self { path, connection })
     }
@@ -224,6 +231,12 @@ impl Store {
             })
             .map_err(|error| StoreError::sqlite(&self.path, error))
     }
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON",
+    )
 }
 
 fn stored_workflow(row: &Row<'_>) -> rusqlite::Result<StoredWorkflow> {
