@@ -6,3 +6,12 @@ mod straightforward;
 
 pub use registry::{shuffled, tags};
 pub use straightforward::{StraightforwardImage, straightforward_plan};
+
+/// The Rust examples of the README and the book, as tests.
+#[cfg(doctest)]
+mod examples {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/src/rust.md")]
+    struct Rust;
+}

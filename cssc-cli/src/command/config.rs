@@ -180,7 +180,8 @@ impl Init {
         let mut file = tempfile::Builder::new()
             .prefix(".cssc-")
             .tempfile_in(folder)
-            .map_err(cannot)?;
+            // By its kind: the text of the error names the file beside.
+            .map_err(|error| cannot(error.kind().into()))?;
         file.write_all(POLICY_TEMPLATE.as_bytes()).map_err(cannot)?;
         #[cfg(unix)]
         {

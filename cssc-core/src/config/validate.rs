@@ -24,11 +24,10 @@ pub(super) fn check_text(bytes: &[u8]) -> Checked {
         Ok(text) => text,
         Err((code, message, at)) => {
             // What precedes the fault is sound text, so that it has a line and a column.
-            let sound = bytes
-                .get(..at)
-                .and_then(|front| std::str::from_utf8(front).ok());
+            let sound = bytes.get(..at.unwrap_or_default());
+            let sound = sound.and_then(|front| std::str::from_utf8(front).ok());
             let mut findings = Findings::about(sound.unwrap_or_default());
-            findings.add(code, "", Some(&(at..at)), message);
+            findings.add(code, "", at.map(|at| at..at).as_ref(), message);
             return rejected(findings);
         }
     };
@@ -47,22 +46,19 @@ pub(super) fn check_value(value: &serde_json::Value) -> Checked {
 }
 
 /// The text of a policy file, or what is wrong with its bytes, and where.
-fn decode(bytes: &[u8]) -> Result<&str, (Code, String, usize)> {
+fn decode(bytes: &[u8]) -> Result<&str, (Code, String, Option<usize>)> {
     if bytes.len() > MAX_POLICY_LEN {
-        let message = format!(
-            "the policy has {} bytes, more than the {MAX_POLICY_LEN} that are read",
-            bytes.len()
-        );
-        return Err((Code::TooLarge, message, 0));
+        let message = "the policy has more than 10 MiB, the most that is read".to_owned();
+        return Err((Code::TooLarge, message, None));
     }
     match bytes {
         [0xef, 0xbb, 0xbf, ..] => {
             let message = "the file begins with a byte order mark: save it as UTF-8 without one";
-            return Err((Code::ByteOrderMark, message.to_owned(), 0));
+            return Err((Code::ByteOrderMark, message.to_owned(), Some(0)));
         }
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, ..] | [0, _, ..] => {
             let message = "the file is encoded as UTF-16 or UTF-32: save it as UTF-8";
-            return Err((Code::Encoding, message.to_owned(), 0));
+            return Err((Code::Encoding, message.to_owned(), Some(0)));
         }
         _ => {}
     }
@@ -70,7 +66,7 @@ fn decode(bytes: &[u8]) -> Result<&str, (Code, String, usize)> {
         let at = error.valid_up_to();
         let byte = bytes.get(at).copied().unwrap_or_default();
         let message = format!("the file is not UTF-8: byte {at} is 0x{byte:02x}; save it as UTF-8");
-        (Code::Encoding, message, at)
+        (Code::Encoding, message, Some(at))
     })
 }
 
