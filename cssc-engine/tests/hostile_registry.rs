@@ -324,6 +324,18 @@ fn servers_say_when_to_come_back() {
         unavailable(&registry, options()),
         "`HOST` answered 429 Too Many Requests and asks to wait (`Retry-After: 86400`)"
     );
+    // And to nobody else is it worth waiting for.
+    let client = client(&registry, options());
+    for reason in [
+        "and asks to wait (`Retry-After: 86400`)",
+        "wants no requests for another 86",
+    ] {
+        let listing = client.list_tags(&python());
+        assert!(
+            matches!(&listing, Listing::Unavailable(told) if told.contains(reason)),
+            "{listing:?}"
+        );
+    }
     assert!(begun.elapsed() < LONG);
 }
 
@@ -487,7 +499,7 @@ fn tokens_for_nobody_in_particular() {
 #[test]
 fn tokens_that_run_out_are_renewed() {
     // Every token is good for one request, whatever is said of it; the last for none at all.
-    for life in ["300", "0", "1e300", "-1"] {
+    for life in ["300", "0", "1e300", "-1", "null", r#""60""#, "[]"] {
         let tokens = AtomicUsize::new(0);
         let good_ones = AtomicUsize::new(0);
         let registry = start(move |request| {

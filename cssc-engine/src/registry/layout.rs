@@ -612,6 +612,34 @@ mod tests {
     }
 
     #[test]
+    fn many_may_write_at_once() {
+        let (directory, registry) = layouts();
+        let name = repository("a");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let (name, directory) = (&name, directory.path());
+                scope.spawn(move || {
+                    // As another process would: nothing is shared but the files.
+                    let registry = LayoutRegistry::open(directory).unwrap();
+                    for number in 0..10 {
+                        let manifest = Manifest {
+                            media_type: MANIFEST.to_owned(),
+                            bytes: format!("{{\"{writer}\": {number}}}").into_bytes(),
+                        };
+                        let tag = tag(&format!("{writer}.{number}"));
+                        registry.put_manifest(name, &tag, &manifest).unwrap();
+                    }
+                });
+            }
+        });
+        let listing = registry.list_tags(&name);
+        assert!(matches!(listing, Listing::Found(tags) if tags.len() == 80));
+        // No temporary file is left behind.
+        let left = fs::read_dir(directory.path().join("a")).unwrap().count();
+        assert_eq!(left, 3, "blobs, index.json, oci-layout");
+    }
+
+    #[test]
     fn content_is_checked() {
         let (directory, registry) = layouts();
         let name = repository("a");

@@ -101,8 +101,22 @@ struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     refresh_token: Option<String>,
+    /// Seconds; some write the number as a text.
     #[serde(default)]
-    expires_in: Option<f64>,
+    expires_in: serde_json::Value,
+}
+
+impl TokenAnswer {
+    fn life(&self) -> Duration {
+        let seconds = match &self.expires_in {
+            serde_json::Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        match seconds.filter(|seconds: &f64| seconds.is_finite()) {
+            Some(seconds) => Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)),
+            None => DEFAULT_LIFE,
+        }
+    }
 }
 
 impl Auth {
@@ -297,11 +311,7 @@ impl Auth {
             }
         };
         let answer = self.ask(wire, &realm, request, credential, deadline)?;
-        let life = answer.expires_in.filter(|life| life.is_finite());
-        let life = life.map_or(DEFAULT_LIFE, |life| {
-            Duration::from_secs_f64(life.clamp(0.0, 86_400.0))
-        });
-        let stale = Instant::now().checked_add(life.mul_f64(0.8));
+        let stale = Instant::now().checked_add(answer.life().mul_f64(0.8));
         let value = (answer.token.filter(|token| !token.is_empty()))
             .or(answer.access_token.filter(|token| !token.is_empty()))
             .ok_or_else(|| self.bad_token(&realm, "answered without a token"))?;

@@ -30,10 +30,11 @@ pub(super) struct Keyring {
     given: Option<Credential>,
     files: Vec<PathBuf>,
     helper_timeout: Duration,
-    /// What was found for which repositories: a key's path and the credential.
-    found: Mutex<Option<Found>>,
+    /// What was found in the files read so far.
+    found: Mutex<Vec<Found>>,
 }
 
+/// What a file holds for the registry: the path behind it in a key, and the credential.
 type Found = Result<Vec<(String, Credential)>, RegistryError>;
 
 #[derive(Deserialize, Default)]
@@ -65,7 +66,7 @@ impl Keyring {
             given,
             files,
             helper_timeout,
-            found: Mutex::new(None),
+            found: Mutex::default(),
         }
     }
 
@@ -78,45 +79,52 @@ impl Keyring {
         if let Some(given) = &self.given {
             return Ok(Some(given.clone()));
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let credentials = found.get_or_insert_with(|| self.search(host)).as_ref();
-        let credentials = credentials.map_err(RegistryError::clone)?;
         let is_for = |path: &str| {
             let rest = repository.strip_prefix(path);
             path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        Ok(credentials
-            .iter()
-            .filter(|(path, _)| is_for(path))
-            // The first file wins among equals.
-            .rev()
-            .max_by_key(|(path, _)| path.len())
-            .map(|(_, credential)| credential.clone()))
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first file that has any wins; those behind it are not even read.
+        for (number, path) in self.files.iter().enumerate() {
+            if found.len() <= number {
+                found.push(self.read(path, host));
+            }
+            let credentials = match found.get(number) {
+                Some(Ok(credentials)) => credentials,
+                Some(Err(error)) => return Err(error.clone()),
+                None => continue,
+            };
+            let matching = credentials.iter().filter(|(path, _)| is_for(path));
+            if let Some((_, credential)) = matching.max_by_key(|(path, _)| path.len()) {
+                return Ok(Some(credential.clone()));
+            }
+        }
+        Ok(None)
     }
 
-    fn search(&self, host: &str) -> Found {
+    /// What a file and the helpers it names have for `host`.
+    fn read(&self, path: &Path, host: &str) -> Found {
         let mut found = Vec::new();
-        for path in &self.files {
-            let Some(config) = read(path)? else {
-                continue;
-            };
-            let store = (config.cred_helpers.iter())
-                .find(|(key, _)| is_host(key, host))
-                .map(|(_, name)| name.as_str())
-                .or(Some(config.creds_store.as_str()).filter(|name| !name.is_empty()));
-            if let Some(name) = store {
-                let key = if is_hub(host) { HUB_KEY } else { host };
-                if let Some(stored) = helper::get(name, key, self.helper_timeout)? {
-                    found.push((String::new(), stored));
-                }
+        let Some(config) = read(path)? else {
+            return Ok(found);
+        };
+        let origin = format!("those in `{}`", path.display());
+        for (key, entry) in &config.auths {
+            if let Some(place) = place(key, host)
+                && let Some(credential) = entry.credential(path)?
+            {
+                found.push((place.to_owned(), credential.from(origin.clone())));
             }
-            let origin = format!("those in `{}`", path.display());
-            for (key, entry) in &config.auths {
-                if let Some(place) = place(key, host)
-                    && let Some(credential) = entry.credential(path)?
-                {
-                    found.push((place.to_owned(), credential.from(origin.clone())));
-                }
+        }
+        let store = (config.cred_helpers.iter())
+            .find(|(key, _)| is_host(key, host))
+            .map(|(_, name)| name.as_str())
+            .or(Some(config.creds_store.as_str()).filter(|name| !name.is_empty()));
+        if let Some(name) = store {
+            let key = if is_hub(host) { HUB_KEY } else { host };
+            if let Some(stored) = helper::get(name, key, self.helper_timeout)? {
+                // Behind what stands in the file, and so before it: the last of equals wins.
+                found.push((String::new(), stored));
             }
         }
         Ok(found)
@@ -352,6 +360,15 @@ mod tests {
             );
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_first_file_that_has_any_wins() {
+        let one = r#"{"auths": {"a": {"auth": "b25lOm9uZQ=="}}}"#;
+        let two = r#"{"auths": {"a/b": {"auth": "dHdvOnR3bw=="}}}"#;
+        let (_directory, keyring) = keyring(&["{}", one, two, "broken"]);
+        let one = basic(&keyring, "a", "b");
+        assert_eq!(one.as_deref(), Some("Basic b25lOm9uZQ=="));
     }
 
     #[test]

@@ -21,6 +21,15 @@ struct State {
     silent: bool,
 }
 
+/// Why there is no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPermit {
+    /// Others took all there are until the deadline.
+    Late,
+    /// The host wants nothing for so long, which is beyond the deadline.
+    Closed(Duration),
+}
+
 /// The right to have one request under way; ends when dropped.
 pub(super) struct Permit<'a>(&'a Limiter);
 
@@ -38,20 +47,23 @@ impl Limiter {
         }
     }
 
-    /// Waits for a permit, until `deadline` at the latest.
-    pub(super) fn permit(&self, deadline: Instant) -> Option<Permit<'_>> {
+    /// Waits for a permit, until `deadline` at the latest, and not at all if there will be none.
+    pub(super) fn permit(&self, deadline: Instant) -> Result<Permit<'_>, NoPermit> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             let opens = state.not_before.filter(|&opens| opens > now);
             if opens.is_none() && state.in_flight < state.allowed {
                 state.in_flight = state.in_flight.saturating_add(1);
-                return Some(Permit(self));
+                return Ok(Permit(self));
             }
             if now >= deadline {
-                return None;
+                return Err(NoPermit::Late);
             }
-            let until = opens.map_or(deadline, |opens| opens.min(deadline));
+            let until = opens.unwrap_or(deadline);
+            if until > deadline {
+                return Err(NoPermit::Closed(until.saturating_duration_since(now)));
+            }
             state = self
                 .changed
                 .wait_timeout(state, until.saturating_duration_since(now))
@@ -137,11 +149,15 @@ mod tests {
         let limiter = Limiter::new(4);
         limiter.too_many(None);
         let two = [limiter.permit(soon()), limiter.permit(soon())];
-        assert!(limiter.permit(Instant::now()).is_none());
+        assert!(matches!(
+            limiter.permit(Instant::now()),
+            Err(NoPermit::Late)
+        ));
         limiter.answered();
-        assert!(limiter.permit(Instant::now()).is_some());
+        assert!(limiter.permit(Instant::now()).is_ok());
         drop(two);
         limiter.too_many(Some(Duration::from_secs(3600)));
-        assert!(limiter.permit(Instant::now()).is_none());
+        let closed = limiter.permit(soon()).err();
+        assert!(matches!(closed, Some(NoPermit::Closed(wait)) if wait.as_secs() > 3000));
     }
 }

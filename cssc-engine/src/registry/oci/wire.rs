@@ -14,7 +14,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnecto
 use ureq::{Agent, Timeout};
 
 use super::address::{Address, Scheme};
-use super::limiter::Limiter;
+use super::limiter::{Limiter, NoPermit};
 use super::observe::RequestEvent;
 use super::options::{Observer, OciOptions};
 use super::tls::TlsConnector;
@@ -148,14 +148,10 @@ impl Wire {
         let mut failures: u32 = 0;
         loop {
             let attempt = {
-                let Some(_permit) = limiter.permit(deadline) else {
-                    return Err(Silence {
-                        error: self.too_slow(&request.address),
-                        passing: true,
-                        is_garbled: false,
-                    });
-                };
-                self.exchange(request, deadline)
+                match limiter.permit(deadline) {
+                    Ok(_permit) => self.exchange(request, deadline),
+                    Err(no_permit) => return Err(self.no_permit(&request.address, no_permit)),
+                }
             };
             failures = failures.saturating_add(1);
             let is_last = !request.repeatable || failures >= self.attempts;
@@ -341,12 +337,27 @@ impl Wire {
         }
     }
 
-    pub(super) fn too_slow(&self, address: &Address) -> RegistryError {
+    fn too_slow(&self, address: &Address) -> RegistryError {
         RegistryError::unavailable(format!(
             "`{}` did not answer within {:?}",
             address.authority(),
             self.timeout
         ))
+    }
+
+    fn no_permit(&self, address: &Address, why: NoPermit) -> Silence {
+        Silence {
+            error: match why {
+                NoPermit::Late => self.too_slow(address),
+                NoPermit::Closed(wait) => RegistryError::unavailable(format!(
+                    "`{}` wants no requests for another {} s",
+                    address.authority(),
+                    wait.as_secs()
+                )),
+            },
+            passing: false,
+            is_garbled: false,
+        }
     }
 
     fn silence(&self, address: &Address, error: ureq::Error) -> Silence {
