@@ -1,51 +1,162 @@
-//! From a registry argument to what is known of its tags.
+//! The registry that the arguments name, opened.
 
-use cssc_core::{Inventory, Repository};
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use cssc_core::{Config, Inventory, Repository};
+use cssc_engine::policy_artifact::PolicyArtifact;
 use cssc_engine::registry::{
-    DEFAULT_CONCURRENCY, InventoryRegistry, InventorySource, LayoutRegistry, RegistryClient,
-    RegistryLocation, list_all,
+    Credential, InventoryRegistry, InventorySource, LayoutRegistry, ListProgress, OciOptions,
+    OciRegistry, RegistryClient, RegistryError, RegistryLocation, list_all,
 };
 
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
+use crate::{output, source};
 
-/// Whether the registry is an inventory on standard input.
-pub(crate) fn reads_standard_input(args: &RegistryArgs) -> bool {
-    args.registry == RegistryLocation::Inventory(InventorySource::StandardInput)
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::new(error.to_string())
+    }
 }
 
-/// The tags of `repositories`.
-pub(crate) fn list(
-    args: &RegistryArgs,
-    repositories: &[&Repository],
-) -> Result<Inventory, Failure> {
-    let client: Box<dyn RegistryClient> = match &args.registry {
-        // An inventory is all there is to know: nothing is listed, and nothing copied.
-        RegistryLocation::Inventory(InventorySource::File(path)) => {
-            return InventoryRegistry::open(path)
-                .map(InventoryRegistry::into_inventory)
-                .map_err(|error| Failure::new(error.to_string()));
+impl RegistryArgs {
+    /// Whether standard input is spoken for.
+    pub(crate) fn reads_standard_input(&self) -> bool {
+        self.password_stdin
+            || self.registry == RegistryLocation::Inventory(InventorySource::StandardInput)
+    }
+
+    fn oci_options(&self) -> Result<OciOptions, Failure> {
+        let mut options = OciOptions::default()
+            .concurrency(self.concurrency)
+            .timeout(self.timeout)
+            .plain_http(self.plain_http)
+            .insecure_skip_tls_verify(self.insecure_skip_tls_verify);
+        if let Some(path) = &self.ca_file {
+            options = options.ca_file(path);
         }
-        RegistryLocation::Inventory(InventorySource::StandardInput) => {
-            return InventoryRegistry::from_reader(std::io::stdin().lock(), "<stdin>")
-                .map(InventoryRegistry::into_inventory)
-                .map_err(|error| Failure::new(error.to_string()));
+        if let Some(username) = &self.username {
+            let password = io::read_to_string(io::stdin())
+                .map_err(|error| Failure::new(format!("cannot read the password: {error}")))?;
+            let password = password.trim_end_matches(['\r', '\n']);
+            options = options.credential(Credential::password(username, password));
         }
-        RegistryLocation::Layout(path) => match LayoutRegistry::open(path) {
-            Ok(client) => Box::new(client),
-            Err(error) => return Err(Failure::new(error.to_string())),
-        },
-        RegistryLocation::Registry(_) => {
-            return Err(Failure::new(
-                "reading a registry over the network is not there yet",
-            ));
+        if self.verbose {
+            options = options.observer(|request| output::note(&request.to_string()));
         }
-    };
-    let repositories: Vec<Repository> = repositories.iter().map(|&name| name.clone()).collect();
-    Ok(list_all(
-        &*client,
-        &repositories,
-        DEFAULT_CONCURRENCY,
-        |_| {},
-    ))
+        Ok(options)
+    }
+}
+
+/// A registry to ask.
+pub(crate) struct Registry {
+    location: RegistryLocation,
+    client: Box<dyn RegistryClient>,
+    concurrency: NonZeroUsize,
+    /// All there is to know, when the registry is an inventory: nothing is listed, or copied.
+    inventory: Option<Inventory>,
+}
+
+impl Registry {
+    pub(crate) fn open(args: &RegistryArgs) -> Result<Self, Failure> {
+        let mut inventory = None;
+        let client: Box<dyn RegistryClient> = match &args.registry {
+            RegistryLocation::Inventory(source) => {
+                let registry = match source {
+                    InventorySource::File(path) => InventoryRegistry::open(path)?,
+                    InventorySource::StandardInput => {
+                        InventoryRegistry::from_reader(io::stdin().lock(), "<stdin>")?
+                    }
+                };
+                inventory = Some(registry.inventory().clone());
+                Box::new(registry)
+            }
+            RegistryLocation::Layout(path) => Box::new(LayoutRegistry::open(path)?),
+            RegistryLocation::Registry(name) => {
+                Box::new(OciRegistry::new(name, args.oci_options()?)?)
+            }
+        };
+        Ok(Self {
+            location: args.registry.clone(),
+            client,
+            concurrency: args.concurrency,
+            inventory,
+        })
+    }
+
+    pub(crate) fn client(&self) -> &dyn RegistryClient {
+        &*self.client
+    }
+
+    /// The tags of `repositories`.
+    pub(crate) fn list(&self, repositories: &[&Repository]) -> Inventory {
+        if let Some(inventory) = &self.inventory {
+            return inventory.clone();
+        }
+        let repositories: Vec<Repository> = repositories.iter().map(|&name| name.clone()).collect();
+        let mut progress = Progress::new();
+        let inventory = list_all(self.client(), &repositories, self.concurrency, |listed| {
+            progress.tell(&listed);
+        });
+        progress.clear();
+        inventory
+    }
+
+    /// The policy that is stored in the registry, valid.
+    pub(crate) fn stored_policy(&self) -> Result<Config, Failure> {
+        let stored = self.stored_artifact()?;
+        source::valid("<registry>", &stored.policy)
+    }
+
+    /// The policy that is stored in the registry, as it is.
+    pub(crate) fn stored_artifact(&self) -> Result<PolicyArtifact, Failure> {
+        PolicyArtifact::pull(self.client())?.ok_or_else(|| {
+            Failure::No(format!(
+                "`{}` has no stored policy: push one with `cssc policy push`",
+                self.location
+            ))
+        })
+    }
+}
+
+/// How far a long listing has come, on a terminal.
+struct Progress {
+    begin: Instant,
+    told: Option<Instant>,
+    is_terminal: bool,
+}
+
+impl Progress {
+    /// What is done sooner needs no progress.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn new() -> Self {
+        Self {
+            begin: Instant::now(),
+            told: None,
+            is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    fn tell(&mut self, listed: &ListProgress<'_>) {
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= Self::PAUSE);
+        if self.is_terminal && self.begin.elapsed() >= Self::PATIENCE && is_due {
+            self.told = Some(Instant::now());
+            let ListProgress { done, total, .. } = listed;
+            // Nobody is left to tell when standard error is gone.
+            let _ = write!(
+                io::stderr(),
+                "\r\x1b[Klisted {done} of {total} repositories"
+            );
+        }
+    }
+
+    fn clear(&self) {
+        if self.told.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }

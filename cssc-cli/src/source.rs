@@ -55,19 +55,19 @@ impl PolicySource {
 
     /// The policy, for a command that needs a valid one; its findings go to standard error.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
-        let bytes = self.read()?;
-        let checked = Config::check(&bytes);
-        let mut errors = 0_usize;
-        for found in &checked.diagnostics {
-            errors = errors.saturating_add(usize::from(found.is_error()));
-            output::diagnostics::to_stderr(&self.name(), &bytes, found);
-        }
-        checked.config.ok_or_else(|| {
-            let problems = if errors == 1 { "problem" } else { "problems" };
-            Failure::No(format!(
-                "the policy `{}` has {errors} {problems}",
-                self.name()
-            ))
-        })
+        valid(&self.name(), &self.read()?)
     }
+}
+
+/// The policy in `text`, which comes from `name`; its findings go to standard error.
+pub(crate) fn valid(name: &str, text: &[u8]) -> Result<Config, Failure> {
+    let checked = Config::check(text);
+    for found in &checked.diagnostics {
+        output::diagnostics::to_stderr(name, text, found);
+    }
+    let errors = checked.diagnostics.iter().filter(|found| found.is_error());
+    let errors = output::noun(errors.count(), "error");
+    checked
+        .config
+        .ok_or_else(|| Failure::No(format!("the policy `{name}` has {errors}")))
 }

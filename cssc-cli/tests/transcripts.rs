@@ -125,18 +125,14 @@ fn check(path: &Path) {
 }
 
 fn check_all(folder: &Path) {
-    let mut checked = 0;
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
     paths.sort();
-    for path in paths {
-        check(&path);
-        checked += 1;
-    }
-    assert!(checked > 0, "no sessions in {}", folder.display());
+    assert!(!paths.is_empty(), "no sessions in {}", folder.display());
+    paths.iter().for_each(|path| check(path));
 }
 
 #[test]

@@ -10,20 +10,20 @@ use cssc_core::{
 };
 
 use crate::args::{
-    CreatedArgs, DialectArgs, Format, FormatArgs, ImageArg, RegistryArgs, parse_interval,
+    CreatedArgs, DialectArgs, Format, FormatArgs, ImageArg, PolicyArgs, RegistryArgs,
+    parse_interval,
 };
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::table::Columns;
 use crate::output::{self, BOLD, noun, styled};
-use crate::registry;
+use crate::registry::Registry;
 use crate::source::PolicySource;
 
 /// Show which images would be patched, under which tag, and when
 #[derive(Debug, Args)]
 pub(crate) struct DryRun {
-    /// The policy; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    config: PolicySource,
+    #[command(flatten)]
+    policy: PolicyArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     /// How often a workflow would run: `1d` to `30d`
@@ -78,17 +78,22 @@ impl std::str::FromStr for Limit {
 }
 
 pub(crate) fn run(args: &DryRun) -> Outcome {
-    if args.config.is_standard_input() && registry::reads_standard_input(&args.registry) {
-        let message = "the policy and the inventory cannot both come from standard input";
+    let source = args.policy.config.as_ref();
+    if source.is_some_and(PolicySource::is_standard_input) && args.registry.reads_standard_input() {
+        let message = "only one of policy, inventory and password can come from standard input";
         return Err(Failure::new(message));
     }
-    let config = args.config.load()?;
+    let registry = Registry::open(&args.registry)?;
+    let config = match source {
+        Some(source) => source.load()?,
+        None => registry.stored_policy()?,
+    };
     // An explanation also tells of what only disabled rules name.
     let repositories = match args.explain {
         Some(_) => config.repositories(),
         None => config.enabled_repositories(),
     };
-    let inventory = registry::list(&args.registry, &repositories)?;
+    let inventory = registry.list(&repositories);
     if args.diff_dialects {
         return differences(args, &config, &inventory);
     }

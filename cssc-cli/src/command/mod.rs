@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dry_run;
 pub(crate) mod man;
+pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod tags;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::DryRun(command) => dry_run::run(&command),
         Command::Schedule(command) => schedule::run(&command),
         Command::Tags(command) => tags::run(&command),
+        Command::Policy(command) => policy::run(&command),
         Command::Completions(command) => completions::run(&command),
         Command::Man(command) => man::run(&command),
     }

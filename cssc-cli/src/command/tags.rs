@@ -10,7 +10,7 @@ use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::table::Columns;
 use crate::output::{self, noun};
-use crate::registry;
+use crate::registry::Registry;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -39,7 +39,7 @@ pub(crate) struct Question {
 pub(crate) fn run(command: &Command) -> Outcome {
     let (Command::List(question) | Command::Latest(question) | Command::Next(question)) = command;
     let repository = &question.image.repository;
-    let inventory = registry::list(&question.registry, &[repository])?;
+    let inventory = Registry::open(&question.registry)?.list(&[repository]);
     let tags = match inventory.listing(repository) {
         Listing::Found(tags) => tags,
         Listing::Absent => {

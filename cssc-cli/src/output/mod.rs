@@ -69,3 +69,19 @@ fn tell(style: Style, label: &str, message: &str) {
     // There is nobody left to tell when standard error is gone.
     let _ = writeln!(anstream::stderr(), "{}: {message}", styled(style, label));
 }
+
+/// Asks on the terminal whether to do something; without one, nobody can say yes.
+pub(crate) fn confirm(what: &str) -> Result<bool, Failure> {
+    use std::io::IsTerminal;
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(format!(
+            "cannot ask whether to {what}, because standard input is no terminal: say --yes"
+        )));
+    }
+    let _ = write!(anstream::stderr(), "Really {what}? [y/N] ");
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
