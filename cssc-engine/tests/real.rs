@@ -147,7 +147,8 @@ fn registry_has(path: &str) -> Option<(Value, String)> {
     use std::io::{Read as _, Write as _};
     let address = value("REAL_REGISTRY");
     let mut stream = std::net::TcpStream::connect(&address).unwrap();
-    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let accept = "application/vnd.oci.image.manifest.v1+json, \
+         application/vnd.docker.distribution.manifest.v2+json";
     write!(
         stream,
         "GET /v2/{}/{path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n",
@@ -217,6 +218,40 @@ fn what_trivy_finds_is_gone_after_the_patch_and_the_rest_stays() {
 
     assert_eq!(buildah_says(&["containers", "--quiet"]), "");
     assert_eq!(buildah_says(&["images", "--quiet"]), "");
+}
+
+#[test]
+fn a_docker_image_stays_one_with_its_health_check() {
+    let Some(real) = Real::get() else { return };
+    let tls = "--tls-verify=false";
+    let source = format!("docker://{}", original().by_tag());
+    let container = buildah_says(&["from", tls, &source]);
+    let container = container.trim();
+    buildah_says(&["config", "--healthcheck", "CMD true", container]);
+    let target = format!("docker://{}", image("docker").by_tag());
+    let commit = [
+        "commit", "--format", "docker", "--rm", tls, container, &target,
+    ];
+    buildah_says(&commit);
+    buildah_says(&["rmi", "--all"]);
+
+    let request = PatchRequest {
+        original: &image("docker"),
+        report: real.folder.path(),
+        target: &"docker-1".parse().unwrap(),
+    };
+    let patched = real.job(|job| buildah().patch(&request, job));
+    patched.unwrap_or_else(|error| real.fail(&error));
+    let (_, digest, before) = manifest_and_config("docker");
+    let (manifest, _, config) = manifest_and_config("docker-1");
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    assert_eq!(manifest["mediaType"], docker);
+    let health_check = &config["config"]["Healthcheck"];
+    assert_eq!(health_check["Test"], json!(["CMD", "true"]));
+    assert_eq!(health_check, &before["config"]["Healthcheck"]);
+    let labels = &config["config"]["Labels"];
+    assert_eq!(labels["org.opencontainers.image.base.digest"], digest);
+    assert_eq!(labels["made-for"], "a-test");
 }
 
 #[test]

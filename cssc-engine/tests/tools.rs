@@ -322,3 +322,50 @@ fn an_image_is_pinned_by_its_digest() {
         format!("localhost:5000/python:3.11@{digest}")
     );
 }
+
+/// What Buildah runs inside the image, where only these programs are.
+fn upgrade(programs: &[&str]) -> (bool, String) {
+    let path = tempfile::tempdir().unwrap();
+    for program in programs {
+        std::os::unix::fs::symlink(standin::echo_call(), path.path().join(program)).unwrap();
+    }
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", include_str!("../src/tool/upgrade.sh")])
+        .env("PATH", path.path())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn the_package_manager_that_is_there_upgrades() {
+    for (programs, calls) in [
+        (
+            &["apt-get", "rm"][..],
+            "apt-get update\n\
+             apt-get -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+             --with-new-pkgs upgrade\n\
+             apt-get clean\n\
+             rm -rf /var/lib/apt/lists/",
+        ),
+        (&["apk"], "apk upgrade --no-cache\n"),
+        (&["dnf", "yum"], "dnf -y upgrade --refresh\ndnf clean all\n"),
+        (&["microdnf"], "microdnf -y upgrade\nmicrodnf clean all\n"),
+        (&["yum"], "yum -y update\nyum clean all\n"),
+        (
+            &["zypper"],
+            "zypper --non-interactive refresh\nzypper --non-interactive update\n\
+             zypper --non-interactive clean --all\n",
+        ),
+    ] {
+        let (is_well, said) = upgrade(programs);
+        assert!(is_well && said.starts_with(calls), "{said}");
+    }
+    let (is_well, said) = upgrade(&[]);
+    assert!(!is_well);
+    assert_eq!(
+        said,
+        "no package manager in the image: looked for apt-get, apk, dnf, microdnf, yum, zypper\n"
+    );
+}

@@ -20,3 +20,7 @@ pub(crate) fn copa() -> PathBuf {
 pub(crate) fn old_trivy() -> PathBuf {
     program("old-trivy")
 }
+
+pub(crate) fn echo_call() -> PathBuf {
+    program("echo-call")
+}
