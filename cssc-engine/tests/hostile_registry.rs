@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     reason = "tests fail loudly"
 )]
 
@@ -413,6 +414,76 @@ fn slow_and_endless_answers_end() {
     let registry = start(|_| Reply::json(TAGS).header("x", "y".repeat(1 << 20)));
     let reason = unavailable(&registry, options().attempts(1));
     assert!(reason.contains("bytes of headers"), "{reason}");
+}
+
+#[test]
+fn broken_http() {
+    let list = "{\"tags\": [\"3.11\"]}";
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let good = format!(
+        "{chunked}8\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+        &list[..8],
+        list.len() - 8,
+        &list[8..]
+    );
+    let informed = format!("HTTP/1.1 103 Early Hints\r\n\r\n{good}");
+    let until_closed = format!("HTTP/1.0 200 OK\r\n\r\n{list}");
+    let cases: Vec<(Vec<u8>, bool)> = vec![
+        (good.into(), true),
+        (informed.into(), true),
+        (until_closed.into(), true),
+        (format!("{chunked}8\r\n{{").into(), false),
+        (format!("{chunked}zz\r\n{list}").into(), false),
+        (format!("{chunked}-1\r\n{list}").into(), false),
+        (
+            format!("{chunked}ffffffffffffffffff\r\n{list}").into(),
+            false,
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{list}").into(),
+            false,
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n{list}").into(),
+            false,
+        ),
+        (
+            format!("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n{list}").into(),
+            false,
+        ),
+        (b"HTTP/1.1 200".to_vec(), false),
+        (b"HTTP/9.9 200 OK\r\n\r\n".to_vec(), false),
+        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), false),
+        (b"\x15\x03\x01\x00\x02\x02\x46".to_vec(), false),
+        (
+            [
+                &b"HTTP/1.1 200 OK\r\nx: "[..],
+                &[0xff, 0x00, 0x0a],
+                b"\r\n\r\n{}",
+            ]
+            .concat(),
+            false,
+        ),
+        (Vec::new(), false),
+    ];
+    for (bytes, is_good) in cases {
+        let raw = bytes.clone();
+        let registry = start(move |request| match request.path() {
+            "/v2/first/tags/list" => Reply::json(TAGS),
+            _ => Reply::raw(raw.clone()),
+        });
+        let client = client(&registry, options().attempts(2));
+        // It is known to speak HTTP.
+        found(&client.list_tags(&"first".parse().unwrap()));
+        let listing = client.list_tags(&python());
+        let is_found = matches!(&listing, Listing::Found(tags) if tags.contains("3.11"));
+        let is_unavailable = matches!(&listing, Listing::Unavailable(_));
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            is_found == is_good && is_unavailable != is_good,
+            "{text:?}: {listing:?}"
+        );
+    }
 }
 
 #[test]
