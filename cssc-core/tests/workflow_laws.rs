@@ -310,7 +310,15 @@ impl World {
         self.now += TimeDelta::seconds(i64::from(number));
         match number {
             0..8 if !undisturbed => self.crash(number < 4),
-            8..12 if !undisturbed => self.disturb(),
+            8..10 if !undisturbed => self.disturb(),
+            10..12 if !undisturbed && !self.held.is_empty() => {
+                let work = self.held.remove(0);
+                self.cycle
+                    .give_back(work.run, work.attempt, self.now)
+                    .unwrap();
+                let again = self.cycle.give_back(work.run, work.attempt, self.now);
+                assert!(again.unwrap_err().is_not_awaited());
+            }
             12..128 if !self.held.is_empty() => {
                 let work = self.held.remove(usize::from(number) % self.held.len());
                 let outcome = self.act(&work);

@@ -5,6 +5,8 @@ mod atomic;
 pub mod policy_artifact;
 pub mod registry;
 #[cfg(feature = "sqlite")]
+pub mod runner;
+#[cfg(feature = "sqlite")]
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -57,7 +57,12 @@ impl Owner {
             Some(suffix) => suffix.convention().other().first(),
             None => Suffix::Patched,
         };
-        TagRef::trusted(&format!("{PREFIX}{self}.{image}{suffix}")).to_tag()
+        TagRef::trusted(&format!("{}{image}{suffix}", self.candidate_prefix())).to_tag()
+    }
+
+    /// What the tags of all candidates of this owner begin with.
+    pub fn candidate_prefix(&self) -> String {
+        format!("{PREFIX}{self}.")
     }
 
     /// Whether `tag` is a candidate of this owner.

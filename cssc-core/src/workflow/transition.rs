@@ -29,26 +29,12 @@ impl Cycle {
         outcome: Outcome,
         now: DateTime<Utc>,
     ) -> Result<(), CycleError> {
-        let number = run.number();
-        let known = self
-            .runs
-            .get(&number)
-            .filter(|known| known.id == run)
-            .ok_or_else(|| CycleError::unknown_run(run))?;
-        if known.status == Status::Canceled {
-            return Err(CycleError::canceled(run));
-        }
-        let progress = known
-            .progress
-            .as_ref()
-            .filter(|progress| {
-                progress.activity == Activity::InFlight && progress.attempt == attempt
-            })
-            .ok_or_else(|| CycleError::not_awaited(run, attempt))?;
-        let phase = progress.phase.clone();
-        if !fits(&phase, &outcome, known.image.as_ref()) {
+        let phase = self.in_hand(run, attempt)?;
+        let image = self.run(run).and_then(Run::image);
+        if !fits(&phase, &outcome, image) {
             return Err(CycleError::mismatch(run, phase.name()));
         }
+        let number = run.number();
         self.release(number);
         match (phase, outcome) {
             (Phase::Discard { .. }, Outcome::Failed { reason, retry }) if retry => {
@@ -77,6 +63,44 @@ impl Cycle {
         }
         self.settle(number, now);
         Ok(())
+    }
+
+    /// Gives work back that was not done, since whoever runs the cycle stops: it is there for the
+    /// next one as if it had not been begun.
+    ///
+    /// # Errors
+    ///
+    /// Fails, and changes nothing, as [`report`](Self::report) does.
+    pub fn give_back(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), CycleError> {
+        self.in_hand(run, attempt)?;
+        let number = run.number();
+        self.release(number);
+        if let Some(progress) = self.progress_mut(number) {
+            progress.activity = Activity::Ready;
+        }
+        self.settle(number, now);
+        Ok(())
+    }
+
+    /// The phase of a run whose attempt `attempt` is in the hands of the caller.
+    fn in_hand(&self, run: RunId, attempt: u32) -> Result<Phase, CycleError> {
+        let known = self.run(run).ok_or_else(|| CycleError::unknown_run(run))?;
+        if known.status == Status::Canceled {
+            return Err(CycleError::canceled(run));
+        }
+        known
+            .progress
+            .as_ref()
+            .filter(|progress| {
+                progress.activity == Activity::InFlight && progress.attempt == attempt
+            })
+            .map(|progress| progress.phase.clone())
+            .ok_or_else(|| CycleError::not_awaited(run, attempt))
     }
 
     fn planned(
