@@ -106,6 +106,7 @@ fn the_vectors_have_every_code() {
             Code::TooLarge,
             Code::Encoding,
             Code::TooManyFindings,
+            Code::TooManyWarnings,
             Code::Schema,
         ];
         let quoted = format!("\"{code}\"");
@@ -179,6 +180,43 @@ fn ten_thousand_errors_are_counted_and_a_thousand_listed() {
     let found = Config::check(text.as_bytes()).diagnostics;
     assert_eq!(found.len(), 1001);
     assert_eq!(found[1000].message, "and 18999 more, which are not listed");
+}
+
+/// Warnings never crowd out an error, and never make a policy invalid, however many there are.
+#[test]
+fn errors_and_warnings_are_counted_apart() {
+    let unknown: Vec<String> = (0..1500).map(|key| format!("\"x{key}\": 0")).collect();
+    let policy = |version: &str| {
+        format!(
+            r#"{{{}, "version": "{version}", "repositories": [{{"repository": "a", "tags": ["*"]}}]}}"#,
+            unknown.join(",")
+        )
+    };
+    let checked = Config::check(policy("v1").as_bytes());
+    assert!(checked.config.is_some());
+    assert!(checked.diagnostics.iter().all(|found| !found.is_error()));
+    assert_eq!(checked.diagnostics.len(), 1001);
+    assert_eq!(checked.diagnostics[1000].code, Code::TooManyWarnings);
+    assert_eq!(
+        checked.diagnostics[1000].message,
+        "and 500 more, which are not listed"
+    );
+    let checked = Config::check(policy("v2").as_bytes());
+    assert!(checked.config.is_none());
+    let errors = checked.diagnostics.iter().filter(|found| found.is_error());
+    assert_eq!(errors.count(), 1);
+}
+
+/// A policy of one long line is as good as any other.
+#[test]
+fn many_findings_on_one_long_line_end_fast() {
+    let tags = vec!["\"a b\""; 1_500_000].join(",");
+    let text = format!(
+        r#"{{"version": "v1", "repositories": [{{"repository": "a", "tags": [{tags}]}}], "version": 1}}"#
+    );
+    assert!(text.len() < cssc_core::MAX_POLICY_LEN);
+    let found = Config::check(text.as_bytes()).diagnostics;
+    assert_eq!(found.len(), 1001);
 }
 
 #[test]

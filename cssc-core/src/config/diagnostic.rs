@@ -118,7 +118,7 @@ codes! {
     DuplicateRule = "duplicate-rule", Error;
     /// The JSON Schema rejects what the rules of the format let pass.
     Schema = "schema", Error;
-    /// There are more findings than are listed.
+    /// There are more errors than are listed.
     TooManyFindings = "too-many-findings", Error;
     /// A key is not known; it is ignored.
     UnknownKey = "unknown-key", Warning;
@@ -128,6 +128,8 @@ codes! {
     NothingEnabled = "nothing-enabled", Warning;
     /// A rule selects nothing that an earlier rule does not select.
     RedundantRule = "redundant-rule", Warning;
+    /// There are more warnings than are listed.
+    TooManyWarnings = "too-many-warnings", Warning;
 }
 
 impl fmt::Display for Code {

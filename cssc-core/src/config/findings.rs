@@ -4,30 +4,30 @@ use std::ops::Range;
 
 use super::diagnostic::{Code, Diagnostic, Location, Severity};
 
-/// How many findings are listed; of the others, how many there are.
+/// How many errors, and how many warnings, are listed; of the others, how many there are.
 const MAX_FINDINGS: usize = 1000;
+
+/// Findings of one severity.
+#[derive(Default)]
+struct Listed {
+    found: Vec<(Option<Range<usize>>, Diagnostic)>,
+    unlisted: usize,
+}
 
 /// The findings about one policy, as they are made.
 pub(super) struct Findings<'a> {
     text: &'a str,
-    /// Where each line begins.
-    lines: Vec<usize>,
-    found: Vec<(usize, Diagnostic)>,
-    errors: usize,
-    unlisted: usize,
+    errors: Listed,
+    warnings: Listed,
 }
 
 impl<'a> Findings<'a> {
     /// For a policy with this text; an empty one when it was not given as text.
     pub(super) fn about(text: &'a str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let after = breaks.map(|(at, _)| at.saturating_add(1));
         Self {
             text,
-            lines: std::iter::once(0).chain(after).collect(),
-            found: Vec::new(),
-            errors: 0,
-            unlisted: 0,
+            errors: Listed::default(),
+            warnings: Listed::default(),
         }
     }
 
@@ -39,11 +39,12 @@ impl<'a> Findings<'a> {
         message: impl Into<String>,
     ) {
         let severity = code.severity();
-        if severity == Severity::Error {
-            self.errors = self.errors.saturating_add(1);
-        }
-        if self.found.len() >= MAX_FINDINGS {
-            self.unlisted = self.unlisted.saturating_add(1);
+        let listed = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if listed.found.len() >= MAX_FINDINGS {
+            listed.unlisted = listed.unlisted.saturating_add(1);
             return;
         }
         let diagnostic = Diagnostic {
@@ -51,49 +52,104 @@ impl<'a> Findings<'a> {
             severity,
             message: message.into(),
             pointer: pointer.to_owned(),
-            location: span.map(|span| self.location(span)),
+            location: None,
         };
-        let order = span.map_or(self.found.len(), |span| span.start);
-        self.found.push((order, diagnostic));
+        listed.found.push((span.cloned(), diagnostic));
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.errors > 0
+        !self.errors.found.is_empty()
     }
 
     /// All findings, in the order of the text.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|(order, _)| *order);
-        let mut all: Vec<Diagnostic> = self.found.into_iter().map(|(_, found)| found).collect();
-        if self.unlisted > 0 {
-            all.push(Diagnostic {
-                code: Code::TooManyFindings,
-                severity: Code::TooManyFindings.severity(),
-                message: format!("and {} more, which are not listed", self.unlisted),
-                pointer: String::new(),
-                location: None,
-            });
+    pub(super) fn finish(self) -> Vec<Diagnostic> {
+        let unlisted = [
+            (Code::TooManyFindings, self.errors.unlisted),
+            (Code::TooManyWarnings, self.warnings.unlisted),
+        ];
+        let mut found = self.errors.found;
+        found.extend(self.warnings.found);
+        // What has no place stays in front, as it was found.
+        found.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
+        let mut places = Places::new(self.text);
+        let mut all: Vec<Diagnostic> = found
+            .into_iter()
+            .map(|(span, diagnostic)| Diagnostic {
+                location: span.map(|span| places.locate(&span)),
+                ..diagnostic
+            })
+            .collect();
+        for (code, count) in unlisted {
+            if count > 0 {
+                all.push(Diagnostic {
+                    code,
+                    severity: code.severity(),
+                    message: format!("and {count} more, which are not listed"),
+                    pointer: String::new(),
+                    location: None,
+                });
+            }
         }
         all
     }
+}
 
-    fn location(&self, span: &Range<usize>) -> Location {
-        let line = self.lines.partition_point(|&begin| begin <= span.start);
-        let begin = line
-            .checked_sub(1)
-            .and_then(|line| self.lines.get(line))
-            .copied();
-        let begin = begin.unwrap_or_default();
-        let line_end = self
-            .lines
-            .get(line)
-            .map_or(self.text.len(), |next| next.saturating_sub(1));
-        let count =
-            |range: Range<usize>| self.text.get(range).map_or(0, |text| text.chars().count());
-        Location {
-            line,
-            column: count(begin..span.start).saturating_add(1),
-            length: count(span.start..span.end.min(line_end)).max(1),
+/// Turns spans, in ascending order, into lines and columns: one walk over the text, however long
+/// its lines are and however many findings they have.
+struct Places<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            column: 1,
         }
+    }
+
+    fn locate(&mut self, span: &Range<usize>) -> Location {
+        let passed = self.text.get(self.at..span.start).unwrap_or_default();
+        self.at = self.at.saturating_add(passed.len());
+        let last_line = match passed.rsplit_once('\n') {
+            None => passed,
+            Some((before, last_line)) => {
+                let lines = before.matches('\n').count().saturating_add(1);
+                self.line = self.line.saturating_add(lines);
+                self.column = 1;
+                last_line
+            }
+        };
+        self.column = self.column.saturating_add(last_line.chars().count());
+        let marked = self.text.get(span.clone()).unwrap_or_default();
+        let marked = marked.split('\n').next().unwrap_or_default();
+        Location {
+            line: self.line,
+            column: self.column,
+            length: marked.chars().count().max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_and_lengths_are_characters_of_one_line() {
+        let mut places = Places::new("ab\r\n\u{e4}\u{1f433}c\n");
+        let mut found = |span: Range<usize>| {
+            let at = places.locate(&span);
+            (at.line, at.column, at.length)
+        };
+        assert_eq!(found(0..10), (1, 1, 3));
+        assert_eq!(found(6..10), (2, 2, 1));
+        assert_eq!(found(10..11), (2, 3, 1));
+        assert_eq!(found(12..12), (3, 1, 1));
     }
 }

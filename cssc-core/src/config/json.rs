@@ -48,27 +48,43 @@ impl Value {
     }
 }
 
-impl From<&serde_json::Value> for Node {
-    fn from(value: &serde_json::Value) -> Self {
-        use serde_json::Value as Parsed;
+impl Node {
+    /// Takes over a value that was parsed elsewhere, unless it nests too deep to be walked.
+    pub(super) fn from_value(value: &serde_json::Value) -> Parsed<Self> {
+        Self::at_depth(value, 0)
+    }
+
+    fn at_depth(value: &serde_json::Value, depth: usize) -> Parsed<Self> {
+        use serde_json::Value as Given;
+        if depth > MAX_DEPTH {
+            return Err(too_deep(0));
+        }
+        let deeper = depth.saturating_add(1);
         let value = match value {
-            Parsed::Null => Value::Null,
-            Parsed::Bool(value) => Value::Bool(*value),
-            Parsed::Number(number) => Value::Number(number.to_string().into()),
-            Parsed::String(text) => Value::String(text.as_str().into()),
-            Parsed::Array(items) => Value::Array(items.iter().map(Self::from).collect()),
-            Parsed::Object(members) => Value::Object(
+            Given::Null => Value::Null,
+            Given::Bool(value) => Value::Bool(*value),
+            Given::Number(number) => Value::Number(number.to_string().into()),
+            Given::String(text) => Value::String(text.as_str().into()),
+            Given::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|item| Self::at_depth(item, deeper))
+                    .collect::<Parsed<_>>()?,
+            ),
+            Given::Object(members) => Value::Object(
                 members
                     .iter()
-                    .map(|(key, value)| Member {
-                        key: key.as_str().into(),
-                        key_span: None,
-                        node: Self::from(value),
+                    .map(|(key, value)| {
+                        Ok(Member {
+                            key: key.as_str().into(),
+                            key_span: None,
+                            node: Self::at_depth(value, deeper)?,
+                        })
                     })
-                    .collect(),
+                    .collect::<Parsed<_>>()?,
             ),
         };
-        Self { span: None, value }
+        Ok(Self { span: None, value })
     }
 }
 
@@ -81,6 +97,14 @@ pub(super) struct SyntaxError {
 }
 
 type Parsed<T> = Result<T, SyntaxError>;
+
+fn too_deep(at: usize) -> SyntaxError {
+    SyntaxError {
+        code: Code::TooDeep,
+        message: format!("lists and objects are nested deeper than {MAX_DEPTH} levels"),
+        span: at..at.saturating_add(1),
+    }
+}
 
 /// Reads one JSON document.
 pub(super) fn parse(text: &str) -> Parsed<Node> {
@@ -139,11 +163,7 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Parsed<Node> {
         let start = self.at;
         if depth > MAX_DEPTH {
-            return Err(SyntaxError {
-                code: Code::TooDeep,
-                message: format!("lists and objects are nested deeper than {MAX_DEPTH} levels"),
-                span: start..start.saturating_add(1),
-            });
+            return Err(too_deep(start));
         }
         let value = match self.peek() {
             Some(b'{') => self.object(depth)?,
@@ -418,6 +438,24 @@ impl<'a> Reader<'a> {
                 "JSON strings stand in straight double quotes: write `\"`".to_owned(),
                 3,
             ),
+            // The template of Azure's documentation has `"enabled": <true|false>`.
+            Some('<') => {
+                let line = rest.lines().next().unwrap_or_default();
+                let len = line.find('>').map_or(1, |end| end.saturating_add(1));
+                let placeholder = line.get(..len).unwrap_or_default();
+                let mend = match placeholder {
+                    "<true|false>" => "`true` or `false`",
+                    _ => "a value",
+                };
+                (
+                    Code::Syntax,
+                    format!(
+                        "`{}` is a placeholder: write {mend} in its place",
+                        crate::name::excerpt(placeholder)
+                    ),
+                    len,
+                )
+            }
             Some(c) => (
                 Code::Syntax,
                 format!(

@@ -42,7 +42,14 @@ pub(super) fn check_text(bytes: &[u8]) -> Checked {
 }
 
 pub(super) fn check_value(value: &serde_json::Value) -> Checked {
-    check(&Node::from(value), Findings::about(""))
+    let mut findings = Findings::about("");
+    match Node::from_value(value) {
+        Ok(root) => check(&root, findings),
+        Err(error) => {
+            findings.add(error.code, "", None, error.message);
+            rejected(findings)
+        }
+    }
 }
 
 /// The text of a policy file, or what is wrong with its bytes, and where.
