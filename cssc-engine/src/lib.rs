@@ -11,3 +11,5 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tool;
+#[cfg(feature = "sqlite")]
+pub mod workflow;

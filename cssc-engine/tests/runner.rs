@@ -19,7 +19,9 @@ use cssc_core::{
     Workflow, is_candidate,
 };
 use cssc_engine::registry::{LayoutRegistry, Manifest, Reference, RegistryClient};
-use cssc_engine::runner::{PolicyTrouble, Runner, RunnerEvent, RunnerSettings};
+use cssc_engine::runner::{
+    Monitor, PolicySource, PolicyTrouble, Runner, RunnerEvent, RunnerSettings, ServeEvent,
+};
 use cssc_engine::store::Store;
 use cssc_engine::tool::{
     Access, Cancel, ImageRef, Job, PatchRequest, Patched, Patcher, Scan, Scanner, ToolError,
@@ -191,39 +193,45 @@ impl World {
         }
     }
 
+    fn workflow(&self) -> Workflow {
+        let policy = format!(
+            r#"{{"version": "v1", "tag-convention": "{}",
+                "repositories": [{{"repository": "python", "tags": ["*"]}}]}}"#,
+            self.convention
+        );
+        let created = "2024-01-03T09:30:00Z".parse().unwrap();
+        Workflow::new(policy, "7d".parse().unwrap(), Dialect::Documented, created)
+    }
+
+    fn with_runner<T>(
+        &self,
+        tools: &Tools<'_>,
+        policy: &dyn PolicySource,
+        work: impl FnOnce(&Runner<'_>) -> T,
+    ) -> T {
+        let host: Registry = "localhost:5000".parse().unwrap();
+        work(&Runner {
+            store: &self.store,
+            registry: &self.registry,
+            host: &host,
+            policy,
+            scanner: tools,
+            patcher: tools,
+            access: &Access::default(),
+            settings: &self.settings,
+        })
+    }
+
     fn run(
         &self,
         tools: &Tools<'_>,
         stop: &Cancel,
         observe: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Cycle {
-        let policy = || -> Result<Workflow, PolicyTrouble> {
-            let policy = format!(
-                r#"{{"version": "v1", "tag-convention": "{}",
-                    "repositories": [{{"repository": "python", "tags": ["*"]}}]}}"#,
-                self.convention
-            );
-            let created = "2024-01-03T09:30:00Z".parse().unwrap();
-            let schedule = "7d".parse().unwrap();
-            Ok(Workflow::new(
-                policy,
-                schedule,
-                Dialect::Documented,
-                created,
-            ))
-        };
-        let host: Registry = "localhost:5000".parse().unwrap();
-        let runner = Runner {
-            store: &self.store,
-            registry: &self.registry,
-            host: &host,
-            policy: &policy,
-            scanner: tools,
-            patcher: tools,
-            access: &Access::default(),
-            settings: &self.settings,
-        };
-        runner.run(Cause::Immediate, stop, observe).unwrap()
+        let policy = || -> Result<Workflow, PolicyTrouble> { Ok(self.workflow()) };
+        self.with_runner(tools, &policy, |runner| {
+            runner.run(Cause::Immediate, stop, observe).unwrap()
+        })
     }
 
     fn cycle(&self, tools: &Tools<'_>) -> Cycle {
@@ -465,6 +473,79 @@ fn one_runner_at_a_time() {
         message.contains(&format!("process {}", std::process::id())),
         "{message}"
     );
+}
+
+#[test]
+fn served_it_runs_when_its_time_has_come_and_when_asked() {
+    let world = World::new();
+    three_images(&world);
+    let tools = Tools::new(&world.registry);
+    // A runner was here in January and has not looked since.
+    let owner = cssc_core::Owner::new(1);
+    let january = "2024-01-04T00:00:00Z".parse().unwrap();
+    let id = world
+        .store
+        .add_workflow("localhost:5000", &owner, january)
+        .unwrap()
+        .id;
+    let reads = AtomicU32::new(0);
+    let policy = || match reads.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(PolicyTrouble {
+            reason: "the registry is away".to_owned(),
+            retry: true,
+            absent: false,
+        }),
+        _ => Ok(world.workflow()),
+    };
+    let (stop, monitor) = (Cancel::default(), Monitor::default());
+    let mut said = Vec::new();
+    world.with_runner(&tools, &policy, |runner| {
+        runner
+            .serve(&stop, &monitor, &mut |event| match event {
+                ServeEvent::Trouble(trouble) => said.push(trouble.to_string()),
+                ServeEvent::Cycle(RunnerEvent::Started { cycle, .. }) => {
+                    said.push(match cycle.record().cause() {
+                        Cause::Scheduled(_) => "scheduled".to_owned(),
+                        Cause::Immediate => "asked for".to_owned(),
+                    });
+                }
+                ServeEvent::Waiting { next } => {
+                    assert!(next.is_some());
+                    said.push("waiting".to_owned());
+                    if said.len() == 3 {
+                        world.store.enqueue(id, january).unwrap();
+                    } else {
+                        stop.cancel();
+                    }
+                }
+                _ => {}
+            })
+            .unwrap();
+    });
+    assert_eq!(
+        said,
+        [
+            "the registry is away",
+            "scheduled",
+            "waiting",
+            "asked for",
+            "waiting"
+        ]
+    );
+    assert_eq!(world.tags(), ["clean", "old", "old-1", "stubborn"]);
+    let metrics = monitor.metrics();
+    for line in [
+        "cssc_cycle_running 0",
+        "cssc_cycles_total{status=\"succeeded\"} 2",
+        "cssc_patched_images_total 1",
+        "cssc_steps_total{step=\"scan\",outcome=\"done\"} 6",
+        "cssc_registry_up 1",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
 }
 
 #[test]

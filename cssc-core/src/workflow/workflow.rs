@@ -59,7 +59,7 @@ impl Workflow {
 
     /// The workflow that was last changed at `modified`, as it is read back from where it is kept.
     pub fn modified_at(mut self, modified: DateTime<Utc>) -> Self {
-        self.modified = Some(modified);
+        self.modified = (modified != self.created).then_some(modified);
         self
     }
 

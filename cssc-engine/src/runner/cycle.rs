@@ -42,7 +42,6 @@ pub(super) fn resume(
     stop: &Cancel,
     observe: &mut dyn FnMut(RunnerEvent<'_>),
 ) -> Result<Option<Cycle>, RunnerError> {
-    folder::end_leftover_tools(&runner.folder());
     let current = runner.store.current_cycle(workflow.id)?;
     let Some(current) = current.filter(|current| !current.has_ended) else {
         return Ok(None);
@@ -50,6 +49,7 @@ pub(super) fn resume(
     let Some(mut cycle) = runner.store.cycle(current.number)? else {
         return Ok(None);
     };
+    folder::end_leftover_tools(&runner.folder());
     cycle.recover(now());
     commit(runner, &mut cycle)?;
     let resumed = true;
@@ -143,7 +143,9 @@ fn sweep(runner: &Runner<'_>, cycle: &mut Cycle) -> Result<(), RunnerError> {
             Err(_) => {}
         }
     }
-    commit(runner, cycle)
+    // Whoever deletes a workflow waits for its cycle to end, and not for this.
+    let _ = commit(runner, cycle);
+    Ok(())
 }
 
 /// Work that is being done.

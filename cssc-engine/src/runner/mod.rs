@@ -4,7 +4,9 @@ mod candidate;
 mod cycle;
 mod error;
 mod folder;
+mod monitor;
 mod plan;
+mod serve;
 mod step;
 
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +20,8 @@ use cssc_core::{
 };
 
 pub use error::RunnerError;
+pub use monitor::{Monitor, MonitorServer};
+pub use serve::ServeEvent;
 
 use crate::registry::{DEFAULT_CONCURRENCY, RegistryClient};
 use crate::store::{Store, StoreError, StoredWorkflow};
@@ -50,6 +54,8 @@ pub struct PolicyTrouble {
     pub reason: String,
     /// Whether another attempt may do better.
     pub retry: bool,
+    /// Whether there is no workflow at all.
+    pub absent: bool,
 }
 
 /// Runs the cycles of one workflow: a registry, its tools, and where the state is kept.
