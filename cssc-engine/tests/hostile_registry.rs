@@ -880,6 +880,19 @@ fn a_head_that_tells_nothing_is_followed_by_a_get() {
 }
 
 #[test]
+fn a_deletion_whose_answer_was_lost_is_one() {
+    let digest = Reference::Digest(Digest::of(b"{}"));
+    let count = AtomicUsize::new(0);
+    let registry = start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::new(502),
+        _ => Reply::error(404, "MANIFEST_UNKNOWN"),
+    });
+    let client = client(&registry, options());
+    assert_eq!(client.delete(&python(), &digest), Ok(()));
+    assert!(client.delete(&python(), &digest).unwrap_err().is_absent());
+}
+
+#[test]
 fn helpers_are_asked_with_a_time_limit() {
     // No helper of this name is installed anywhere.
     let directory = tempfile::tempdir().unwrap();

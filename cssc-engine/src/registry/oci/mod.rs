@@ -372,7 +372,12 @@ impl OciRegistry {
             action: Action::Delete,
         };
         let target = manifest_target(name, reference);
-        self.ask(Ask::new(Method::DELETE, target, access))
+        let mut answer = self.ask(Ask::new(Method::DELETE, target, access))?;
+        if answer.status == 404 && answer.is_repeated {
+            // Done, and the answer that said so was lost.
+            answer.status = 202;
+        }
+        Ok(answer)
     }
 
     fn read_blob(

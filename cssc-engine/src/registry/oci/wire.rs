@@ -65,6 +65,8 @@ pub(super) struct Answer {
     /// Where it came from.
     pub(super) address: Address,
     pub(super) is_head: bool,
+    /// Whether the request had been sent before, so that it may have been done before too.
+    pub(super) is_repeated: bool,
 }
 
 impl Answer {
@@ -158,7 +160,10 @@ impl Wire {
             let asked = match &attempt {
                 Ok(answer) if !retry::is_passing(answer.status) => {
                     limiter.answered();
-                    return attempt;
+                    return attempt.map(|answer| Answer {
+                        is_repeated: failures > 1,
+                        ..answer
+                    });
                 }
                 Ok(answer) => {
                     let asked = answer.header("retry-after");
@@ -311,6 +316,7 @@ impl Wire {
             body: bytes,
             address: address.clone(),
             is_head,
+            is_repeated: false,
         })
     }
 
