@@ -394,6 +394,11 @@ impl Wire {
                     let text = format!("the connection to `{host}` was cut");
                     silence(true, true, text)
                 }
+                None if error.kind() == io::ErrorKind::ConnectionRefused => silence(
+                    true,
+                    false,
+                    format!("`{host}` refuses connections: is a registry running there?"),
+                ),
                 None => silence(
                     true,
                     error.kind() == io::ErrorKind::ConnectionReset,
