@@ -132,7 +132,9 @@ fn check_all(folder: &Path) {
         .collect();
     paths.sort();
     assert!(!paths.is_empty(), "no sessions in {}", folder.display());
-    paths.iter().for_each(|path| check(path));
+    for path in paths {
+        check(&path);
+    }
 }
 
 #[test]
