@@ -36,8 +36,8 @@ pub use scan::{
 pub use schedule::{Interval, IntervalError, Runs, Schedule, ScheduleDifference};
 pub use tag_set::{TagSet, TagSetBuilder};
 pub use workflow::{
-    Cause, Change, Cycle, CycleError, CycleImage, CycleOptions, CycleRecord, Next, NothingToUpdate,
-    Outcome, Owner, OwnerError, PublishDecision, Reason, RowStatus, Run, RunId, RunIdError,
-    ScanDecision, Status, StatusFilter, StatusFilterError, StatusRow, Step, Summary, Task,
-    TaskError, WORKFLOW_TYPE, Work, Workflow, is_candidate,
+    Cause, Change, Cycle, CycleError, CycleImage, CycleOptions, CycleRecord, CycleReport, Next,
+    NothingToUpdate, Outcome, Owner, OwnerError, PublishDecision, Reason, RowStatus, Run, RunId,
+    RunIdError, ScanDecision, Status, StatusFilter, StatusFilterError, StatusRow, Step, Summary,
+    Task, TaskError, WORKFLOW_TYPE, Work, Workflow, is_candidate,
 };
