@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = args::Arguments::parse();
-    let result = command::run(arguments.command);
-    exit::report(result)
+    exit::report(match args::Arguments::try_parse() {
+        Ok(arguments) => command::run(arguments.command),
+        Err(answer) => output::usage(&answer),
+    })
 }

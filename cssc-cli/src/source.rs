@@ -62,8 +62,9 @@ impl PolicySource {
 /// The policy in `text`, which comes from `name`; its findings go to standard error.
 pub(crate) fn valid(name: &str, text: &[u8]) -> Result<Config, Failure> {
     let checked = Config::check(text);
+    let mut source = output::diagnostics::Source::new(name, text);
     for found in &checked.diagnostics {
-        output::diagnostics::to_stderr(name, text, found);
+        output::diagnostics::to_stderr(&mut source, found);
     }
     let errors = checked.diagnostics.iter().filter(|found| found.is_error());
     let errors = output::noun(errors.count(), "error");

@@ -1,6 +1,6 @@
 //! `cssc config`: check and write policies.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -119,8 +119,9 @@ impl Check {
 fn human(checked: &[CheckedFile]) -> Result<(), Failure> {
     let mut out = output::stdout();
     for file in checked {
+        let mut source = diagnostics::Source::new(&file.file, &file.text);
         for found in &file.diagnostics {
-            diagnostics::write_human(&mut out, &file.file, &file.text, found)?;
+            diagnostics::write_human(&mut out, &mut source, found)?;
             writeln!(out)?;
         }
         let count = |severity| {
@@ -180,8 +181,14 @@ impl Init {
         let mut file = tempfile::Builder::new()
             .prefix(".cssc-")
             .tempfile_in(folder)
-            // By its kind: the text of the error names the file beside.
-            .map_err(|error| cannot(error.kind().into()))?;
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Failure::new(format!(
+                    "cannot write `{path}`: there is no folder `{}`",
+                    folder.display()
+                )),
+                // By its kind: the text of the error names the file beside.
+                kind => cannot(kind.into()),
+            })?;
         file.write_all(POLICY_TEMPLATE.as_bytes()).map_err(cannot)?;
         #[cfg(unix)]
         {
@@ -196,14 +203,16 @@ impl Init {
         };
         match placed {
             Ok(_) => {}
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
                 return Err(Failure::new(format!(
                     "`{path}` is there already: name another file, or replace it with --force"
                 )));
             }
             Err(error) => return Err(cannot(error.error)),
         }
-        eprint!(
+        // There is nobody left to tell when standard error is gone.
+        let _ = write!(
+            anstream::stderr(),
             "Wrote `{path}`. Next:\n\
              \x20 repositories    name yours; `tags` lists original tags, `[\"*\"]` is all of them\n\
              \x20 tag-convention  `incremental` makes 3.11-1, 3.11-2 …; `floating` moves 3.11-patched\n\

@@ -304,7 +304,7 @@ fn explain(
         return Err(Failure::No(why_nothing(plan, inventory, subject)));
     }
     match args.format.output {
-        Format::Json => output::json(&rows().collect::<Vec<_>>())?,
+        Format::Json => output::json_list(rows())?,
         Format::Table => {
             let mut out = output::stdout();
             let mut columns = Columns::new(["REPOSITORY", "TAG", "DECIDED BY", "VERDICT"]);

@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use cssc_core::{Interval, Schedule, ScheduleDifference};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::args::{CreatedArgs, DialectArgs, Format, FormatArgs, parse_interval, parse_time};
 use crate::exit::{Answer, Failure, Outcome};
@@ -72,12 +72,21 @@ pub(crate) fn run(command: &Command) -> Outcome {
 
 /// The fixed JSON of `schedule next`.
 #[derive(Serialize)]
-struct NextDocument {
+struct NextDocument<R: Iterator<Item = String> + Clone> {
     schedule: Interval,
     dialect: cssc_core::Dialect,
     cron: String,
     created: String,
-    runs: Vec<String>,
+    #[serde(serialize_with = "as_they_come")]
+    runs: R,
+}
+
+/// Writes a list without holding it: there may be millions of runs.
+fn as_they_come<S: Serializer>(
+    runs: &(impl Iterator<Item = String> + Clone),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(runs.clone())
 }
 
 impl Next {
@@ -94,7 +103,7 @@ impl Next {
                 dialect: self.dialect.dialect,
                 cron: schedule.cron(),
                 created: rfc3339(created),
-                runs: runs.map(rfc3339).collect(),
+                runs: runs.map(rfc3339),
             })?;
             return Ok(Answer::Yes);
         }

@@ -107,7 +107,7 @@ fn list(question: &Question, lineages: &Lineages, asked: &[Lineage<'_>]) -> Outc
                 latest: lineage.newest().to_string(),
                 next: lineage.next_patch().ok(),
             });
-            output::json(&rows.collect::<Vec<_>>())?;
+            output::json_list(rows)?;
         }
         Format::Table => {
             let mut columns = Columns::new(["TAG", "PATCHES", "LATEST", "NEXT"]);
@@ -177,7 +177,7 @@ fn latest(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
             latest: lineage.newest().to_string(),
             latest_patch: lineage.latest_patch(),
         });
-        output::json(&rows.collect::<Vec<_>>())?;
+        output::json_list(rows)?;
         return Ok(Answer::Yes);
     }
     let rows = asked
@@ -205,7 +205,7 @@ fn next(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
             next: lineage.next_patch().ok(),
             reason: lineage.next_patch().err().map(|cause| cause.to_string()),
         });
-        output::json(&rows.collect::<Vec<_>>())?;
+        output::json_list(rows)?;
         return Ok(Answer::from_good(all_have_one));
     }
     let with_next = asked.iter().filter(|lineage| lineage.next_patch().is_ok());

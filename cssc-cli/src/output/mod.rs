@@ -9,9 +9,9 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::exit::Failure;
+use crate::exit::{Answer, Failure, Outcome};
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -31,6 +31,30 @@ pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
     writeln!(out)?;
     out.flush()?;
     Ok(())
+}
+
+/// Writes `rows` as one JSON list and a line end to standard output, each as it comes.
+pub(crate) fn json_list(rows: impl Iterator<Item: Serialize>) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    serde_json::Serializer::pretty(&mut out).collect_seq(rows)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints what the parser of the arguments answers: help and version as data, all else as an
+/// error.
+pub(crate) fn usage(answer: &clap::Error) -> Outcome {
+    if answer.use_stderr() {
+        // There is nobody left to tell when standard error is gone.
+        let _ = answer.print();
+        return Ok(Answer::Incomplete);
+    }
+    // The parser's own way to print keeps quiet about a full disk.
+    let mut out = stdout();
+    write!(out, "{}", answer.render().ansi())?;
+    out.flush()?;
+    Ok(Answer::Yes)
 }
 
 /// `text` in `style`.
