@@ -301,7 +301,7 @@ fn explain(
     if let Some(subject) = subject
         && rows().next().is_none()
     {
-        return Err(Failure::No(why_nothing(plan, inventory, subject)));
+        return Err(why_nothing(plan, inventory, subject));
     }
     match args.format.output {
         Format::Json => output::json_list(rows())?,
@@ -354,16 +354,19 @@ fn tell_the_rest_of_explain(plan: &Plan) {
 }
 
 /// Why there is nothing to explain.
-fn why_nothing(plan: &Plan, inventory: &Inventory, subject: &ImageArg) -> String {
+fn why_nothing(plan: &Plan, inventory: &Inventory, subject: &ImageArg) -> Failure {
     let repository = &subject.repository;
     let is_named = plan.rules().any(|rule| rule.repository() == repository);
-    match (is_named, inventory.listing(repository), &subject.tag) {
+    let why = match (is_named, inventory.listing(repository), &subject.tag) {
         (false, _, _) => format!("the policy has no rule for `{repository}`"),
         (_, Listing::Absent, _) => format!("the registry has no repository `{repository}`"),
-        (_, Listing::Unavailable(reason), _) => format!("cannot list `{repository}`: {reason}"),
+        (_, Listing::Unavailable(reason), _) => {
+            return Failure::new(format!("cannot list `{repository}`: {reason}"));
+        }
         (_, Listing::Found(_), Some(tag)) => format!("`{repository}` has no tag `{tag}`"),
         (_, Listing::Found(_), None) => format!("`{repository}` has no tags"),
-    }
+    };
+    Failure::No(why)
 }
 
 fn differences(args: &DryRun, config: &Config, inventory: &Inventory) -> Outcome {
