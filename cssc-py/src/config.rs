@@ -1,0 +1,189 @@
+//! Policies.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use cssc_core::{Checked, Diagnostic, POLICY_SCHEMA, POLICY_TEMPLATE};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+
+use crate::convert::{Reduced, error, member, package, to_json_text, to_python};
+
+/// A policy, valid.
+#[pyclass(frozen, module = "cssc", eq)]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) inner: cssc_core::Config,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a policy given as a string, bytes, a path, or parsed.
+fn read(policy: &Bound<'_, PyAny>) -> PyResult<Checked> {
+    if let Ok(text) = policy.cast::<PyString>() {
+        let text = text.to_cow()?.into_owned();
+        return Ok(policy
+            .py()
+            .detach(|| cssc_core::Config::check(text.as_bytes())));
+    }
+    if let Ok(bytes) = policy.cast::<PyBytes>() {
+        let bytes = bytes.as_bytes().to_vec();
+        return Ok(policy.py().detach(|| cssc_core::Config::check(&bytes)));
+    }
+    if policy.hasattr("__fspath__")? {
+        let bytes: Vec<u8> = policy
+            .py()
+            .import("pathlib")?
+            .getattr("Path")?
+            .call1((policy,))?
+            .call_method0("read_bytes")?
+            .extract()?;
+        return Ok(policy.py().detach(|| cssc_core::Config::check(&bytes)));
+    }
+    if policy.is_instance_of::<pyo3::types::PyDict>() {
+        let value = serde_json::from_str(&to_json_text(policy)?)
+            .map_err(|error| PyTypeError::new_err(error.to_string()))?;
+        return Ok(cssc_core::Config::check_value(&value));
+    }
+    let kind = policy.get_type().name()?;
+    Err(PyTypeError::new_err(format!(
+        "a policy must be a string, bytes, a path or a dict, not {kind}"
+    )))
+}
+
+fn to_row<'py>(py: Python<'py>, found: &Diagnostic) -> PyResult<Bound<'py, PyAny>> {
+    package(py, "Diagnostic")?.call1((
+        found.code.as_str(),
+        member(py, "Severity", found.severity.as_str())?,
+        &found.message,
+        &found.pointer,
+        found.location.map(|at| at.line),
+        found.location.map(|at| at.column),
+    ))
+}
+
+fn to_rows<'py>(py: Python<'py>, found: &[Diagnostic]) -> PyResult<Bound<'py, PyTuple>> {
+    let rows: Vec<_> = found
+        .iter()
+        .map(|found| to_row(py, found))
+        .collect::<PyResult<_>>()?;
+    PyTuple::new(py, rows)
+}
+
+impl Config {
+    /// The policy that Python gave: a `Config`, or anything one is made from.
+    pub(crate) fn from_any(policy: &Bound<'_, PyAny>) -> PyResult<cssc_core::Config> {
+        match policy.cast::<Self>() {
+            Ok(config) => Ok(config.get().inner.clone()),
+            Err(_) => Ok(Self::new(policy)?.inner),
+        }
+    }
+}
+
+#[pymethods]
+impl Config {
+    #[new]
+    #[pyo3(signature = (policy, /))]
+    fn new(policy: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let Checked {
+            config,
+            diagnostics,
+        } = read(policy)?;
+        if let Some(inner) = config {
+            return Ok(Self { inner, diagnostics });
+        }
+        let py = policy.py();
+        let rows = to_rows(py, &diagnostics)?;
+        let unusable = Checked {
+            config: None,
+            diagnostics,
+        };
+        let text = unusable.into_config().err().map(|error| error.to_string());
+        Err(error(py, "ConfigError", (text, rows)))
+    }
+
+    #[getter]
+    fn tag_convention<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        member(py, "TagConvention", self.inner.tag_convention().as_str())
+    }
+
+    #[getter]
+    fn rules<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let class = package(py, "Rule")?;
+        let rules: Vec<_> = self
+            .inner
+            .rules()
+            .iter()
+            .map(|rule| {
+                let tags = rule.selectors().iter().map(ToString::to_string);
+                let tags = PyTuple::new(py, tags.collect::<Vec<_>>())?;
+                class.call1((rule.repository().as_str(), tags, rule.is_enabled()))
+            })
+            .collect::<PyResult<_>>()?;
+        PyTuple::new(py, rules)
+    }
+
+    #[getter]
+    fn repositories<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(
+            py,
+            self.inner
+                .repositories()
+                .into_iter()
+                .map(|name| name.as_str().to_owned())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[getter]
+    fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        to_rows(py, &self.diagnostics)
+    }
+
+    fn to_json(&self) -> String {
+        self.inner.to_json()
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let value = serde_json::to_value(&self.inner).unwrap_or_default();
+        to_python(py, &value)
+    }
+
+    fn __repr__(&self) -> String {
+        let rules = self.inner.rules().len();
+        format!(
+            "<Config: {rules} rules, {} tags>",
+            self.inner.tag_convention()
+        )
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.inner.to_json().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
+        let text = slf.get().inner.to_json();
+        Ok((slf.get_type(), PyTuple::new(slf.py(), [text])?))
+    }
+}
+
+/// Everything that is wrong or doubtful about a policy.
+#[pyfunction]
+#[pyo3(signature = (policy, /))]
+pub(crate) fn check<'py>(policy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let checked = read(policy)?;
+    to_rows(policy.py(), &checked.diagnostics)
+}
+
+/// The JSON Schema of a policy, as text.
+#[pyfunction]
+pub(crate) fn schema() -> &'static str {
+    POLICY_SCHEMA
+}
+
+/// A policy to start from, as text.
+#[pyfunction]
+pub(crate) fn template() -> &'static str {
+    POLICY_TEMPLATE
+}

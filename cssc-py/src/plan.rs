@@ -1,0 +1,312 @@
+//! Plans.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use cssc_core::{Dialect, Inventory, Listing, PlanOptions, Repository};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::config::Config;
+use crate::convert::{invalid, member, package, to_python};
+use crate::tags::tag_set;
+
+/// A plan, and the inventory it was made from.
+#[pyclass(frozen, module = "cssc")]
+pub(crate) struct Plan {
+    inner: cssc_core::Plan,
+    config: cssc_core::Config,
+    inventory: Inventory,
+}
+
+impl Plan {
+    pub(crate) fn inner(&self) -> &cssc_core::Plan {
+        &self.inner
+    }
+}
+
+/// What Python says of a repository: a list of tags, none, or the exception that came instead.
+fn listing(tags: &Bound<'_, PyAny>) -> PyResult<Listing> {
+    if tags.is_none() {
+        Ok(Listing::Absent)
+    } else if tags.is_instance_of::<pyo3::exceptions::PyException>() {
+        Ok(Listing::Unavailable(tags.str()?.to_cow()?.into_owned()))
+    } else {
+        Ok(Listing::Found(tag_set(tags)?))
+    }
+}
+
+/// The inventory of `repositories`, from a mapping or a callable.
+fn inventory(source: &Bound<'_, PyAny>, repositories: &[&Repository]) -> PyResult<Inventory> {
+    let py = source.py();
+    let is_callable = source.is_callable();
+    if !is_callable {
+        if !(source.hasattr("keys")? && source.hasattr("__getitem__")?) {
+            let kind = source.get_type().name()?;
+            let message = format!("an inventory must be a mapping or a callable, not {kind}");
+            return Err(PyTypeError::new_err(message));
+        }
+        for name in source.try_iter()? {
+            let name = name?;
+            let text: String = name.extract().map_err(|_| {
+                PyTypeError::new_err("the repositories of an inventory must be strings")
+            })?;
+            text.parse::<Repository>()
+                .map_err(|error| invalid(py, error))?;
+        }
+    }
+    repositories
+        .iter()
+        .map(|&name| {
+            let text = name.as_str();
+            let listing = if is_callable {
+                listing(&source.call1((text,))?)?
+            } else if source.contains(text)? {
+                listing(&source.get_item(text)?)?
+            } else {
+                Listing::Absent
+            };
+            Ok((name.clone(), listing))
+        })
+        .collect()
+}
+
+fn plan_of(
+    py: Python<'_>,
+    config: cssc_core::Config,
+    inventory: Inventory,
+    dialect: &str,
+    limit: Option<usize>,
+) -> PyResult<Plan> {
+    let dialect: Dialect = dialect.parse().map_err(|error| invalid(py, error))?;
+    let options = PlanOptions { dialect, limit };
+    let inner = py.detach(|| cssc_core::Plan::new(&config, &inventory, &options));
+    Ok(Plan {
+        inner,
+        config,
+        inventory,
+    })
+}
+
+#[pymethods]
+impl Plan {
+    #[new]
+    #[pyo3(signature = (config, inventory, /, *, dialect = "documented", limit = Some(cssc_core::DEFAULT_LIMIT)))]
+    fn new(
+        py: Python<'_>,
+        config: &Bound<'_, PyAny>,
+        inventory: &Bound<'_, PyAny>,
+        dialect: &str,
+        limit: Option<usize>,
+    ) -> PyResult<Self> {
+        let config = Config::from_any(config)?;
+        // A mapping is explained whole; a callable is only asked for what planning needs.
+        let repositories = if inventory.is_callable() {
+            config.enabled_repositories()
+        } else {
+            config.repositories()
+        };
+        let inventory = self::inventory(inventory, &repositories)?;
+        plan_of(py, config, inventory, dialect, limit)
+    }
+
+    #[getter]
+    fn dialect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        member(py, "Dialect", self.inner.dialect().as_str())
+    }
+
+    #[getter]
+    fn tag_convention<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        member(py, "TagConvention", self.inner.tag_convention().as_str())
+    }
+
+    #[getter]
+    fn limit(&self) -> Option<usize> {
+        self.inner.limit()
+    }
+
+    #[getter]
+    fn limit_exceeded(&self) -> bool {
+        self.inner.limit_exceeded()
+    }
+
+    #[getter]
+    fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        package(py, "Config")?.call1((self.config.to_json(),))
+    }
+
+    #[getter]
+    fn images<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let class = package(py, "Image")?;
+        let rows = PyList::empty(py);
+        for image in self.inner.images() {
+            rows.append(class.call1((
+                image.repository().as_str(),
+                image.tag().as_str(),
+                image.latest_patch().map(|patch| patch.to_string()),
+                image.scan_tag().to_string(),
+                image.patch_tag().ok().map(|patch| patch.to_string()),
+            ))?)?;
+        }
+        Ok(rows)
+    }
+
+    #[getter]
+    fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let class = package(py, "Skipped")?;
+        let rows = PyList::empty(py);
+        for row in self.inner.skipped() {
+            let (repository, tag) = (row.repository.as_str(), row.tag.as_str());
+            rows.append(class.call1((repository, tag, row.reason.as_str()))?)?;
+        }
+        Ok(rows)
+    }
+
+    #[getter]
+    fn not_found<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let class = package(py, "NotFound")?;
+        let rows = PyList::empty(py);
+        for row in self.inner.not_found() {
+            rows.append(class.call1((row.repository.as_str(), row.selector.as_str()))?)?;
+        }
+        Ok(rows)
+    }
+
+    #[getter]
+    fn unavailable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let class = package(py, "Unavailable")?;
+        let rows = PyList::empty(py);
+        for row in self.inner.unavailable() {
+            rows.append(class.call1((row.repository.as_str(), row.reason))?)?;
+        }
+        Ok(rows)
+    }
+
+    #[pyo3(signature = (repository = None, tag = None))]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        repository: Option<&str>,
+        tag: Option<&str>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let class = package(py, "Explanation")?;
+        let rows = PyList::empty(py);
+        for row in self.inner.explain(&self.inventory) {
+            let is_asked = repository.is_none_or(|name| name == row.repository.as_str())
+                && tag.is_none_or(|tag| tag == row.tag.as_str());
+            if is_asked {
+                rows.append(class.call1((
+                    row.repository.as_str(),
+                    row.tag.as_str(),
+                    row.verdict.as_str(),
+                    row.verdict.to_string(),
+                    row.decided_by.map(|by| by.to_string()),
+                    row.decided_by.map(|by| by.selector.to_string()),
+                ))?)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    #[pyo3(signature = (*, indent = None))]
+    fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
+        let written = py.detach(|| match indent {
+            None => serde_json::to_string(&self.inner),
+            Some(indent) => {
+                let indent = " ".repeat(indent);
+                let mut json = Vec::new();
+                let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+                let mut serializer = serde_json::Serializer::with_formatter(&mut json, formatter);
+                serde::Serialize::serialize(&self.inner, &mut serializer)
+                    .map(|()| String::from_utf8_lossy(&json).into_owned())
+            }
+        });
+        written.map_err(|error| invalid(py, error))
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let value = py.detach(|| serde_json::to_value(&self.inner));
+        to_python(py, &value.map_err(|error| invalid(py, error))?)
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.matches()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.images(py)?.try_iter()?.into_any())
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match other.cast::<Self>() {
+            Ok(other) => Ok(self.to_json(py, None)? == other.get().to_json(py, None)?),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.to_json(py, None)?.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    fn __repr__(&self) -> String {
+        let count = |count: usize, what: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {what}"),
+        };
+        format!(
+            "<Plan: {} images{}{}{}>",
+            self.inner.matches(),
+            count(self.inner.skipped().count(), "skipped"),
+            count(self.inner.not_found().count(), "not found"),
+            count(self.inner.unavailable().count(), "unavailable"),
+        )
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let plan = slf.get();
+        let inventory = PyDict::new(py);
+        for (repository, listing) in plan.inventory.iter() {
+            let value = match listing {
+                Listing::Found(tags) => {
+                    let tags = tags.iter().map(|tag| tag.as_str().to_owned());
+                    PyList::new(py, tags.collect::<Vec<_>>())?.into_any()
+                }
+                Listing::Absent => py.None().into_bound(py),
+                Listing::Unavailable(reason) => package(py, "Error")?.call1((reason,))?,
+            };
+            inventory.set_item(repository.as_str(), value)?;
+        }
+        let rebuild = package(py, "_plan")?;
+        let arguments = (
+            plan.config.to_json(),
+            inventory,
+            plan.inner.dialect().as_str(),
+            plan.inner.limit(),
+        );
+        Ok((rebuild, arguments.into_pyobject(py)?))
+    }
+}
+
+/// The rows on which the two dialects differ.
+#[pyfunction]
+pub(crate) fn dialect_differences<'py>(
+    py: Python<'py>,
+    config: &Bound<'py, PyAny>,
+    inventory: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyList>> {
+    let config = Config::from_any(config)?;
+    let inventory = self::inventory(inventory, &config.enabled_repositories())?;
+    let found = py.detach(|| cssc_core::dialect_differences(&config, &inventory));
+    let class = package(py, "DialectDifference")?;
+    let rows = PyList::empty(py);
+    for row in found {
+        let list = row.list.as_str();
+        rows.append(class.call1((list, row.repository, row.tag, row.documented, row.service))?)?;
+    }
+    Ok(rows)
+}

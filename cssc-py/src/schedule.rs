@@ -1,0 +1,139 @@
+//! When a workflow runs.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use cssc_core::{Dialect, Interval};
+use pyo3::prelude::*;
+use pyo3::types::{PyAny, PyTuple};
+
+use crate::convert::{instant, invalid, member};
+
+/// The schedule of a workflow.
+#[pyclass(frozen, module = "cssc", eq)]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    inner: cssc_core::Schedule,
+}
+
+/// The runs of a schedule, one by one.
+#[pyclass(module = "cssc")]
+pub(crate) struct Runs {
+    inner: cssc_core::Runs,
+}
+
+#[pymethods]
+impl Runs {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self) -> Option<DateTime<Utc>> {
+        self.inner.next()
+    }
+}
+
+#[pymethods]
+impl Schedule {
+    #[new]
+    #[pyo3(signature = (interval, /, *, created, dialect = "documented"))]
+    fn new(
+        py: Python<'_>,
+        interval: &str,
+        created: &Bound<'_, PyAny>,
+        dialect: &str,
+    ) -> PyResult<Self> {
+        let interval: Interval = interval.parse().map_err(|error| invalid(py, error))?;
+        let dialect: Dialect = dialect.parse().map_err(|error| invalid(py, error))?;
+        Ok(Self {
+            inner: cssc_core::Schedule::new(interval, instant(created)?, dialect),
+        })
+    }
+
+    #[getter]
+    fn interval(&self) -> String {
+        self.inner.interval().to_string()
+    }
+
+    #[getter]
+    fn days(&self) -> u8 {
+        self.inner.interval().days()
+    }
+
+    #[getter]
+    fn created(&self) -> DateTime<Utc> {
+        self.inner.created()
+    }
+
+    #[getter]
+    fn dialect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        member(py, "Dialect", self.inner.dialect().as_str())
+    }
+
+    #[getter]
+    fn cron(&self) -> String {
+        self.inner.cron()
+    }
+
+    #[pyo3(signature = (instant_, /))]
+    fn next_after(&self, instant_: &Bound<'_, PyAny>) -> PyResult<Option<DateTime<Utc>>> {
+        Ok(self.inner.next_after(instant(instant_)?))
+    }
+
+    #[pyo3(signature = (instant_, /))]
+    fn runs_after(&self, instant_: &Bound<'_, PyAny>) -> PyResult<Runs> {
+        Ok(Runs {
+            inner: self.inner.runs_after(instant(instant_)?),
+        })
+    }
+
+    fn __iter__(&self) -> Runs {
+        Runs {
+            inner: self.inner.runs_after(self.inner.created()),
+        }
+    }
+
+    #[pyo3(signature = (date, /))]
+    fn is_run_day(&self, date: NaiveDate) -> bool {
+        self.inner.is_run_day(date)
+    }
+
+    fn run_days(&self, year: i32, month: u32) -> Vec<NaiveDate> {
+        NaiveDate::from_ymd_opt(year, month, 1)
+            .map(|first| self.inner.run_days_in_month(first).collect())
+            .unwrap_or_default()
+    }
+
+    fn __repr__(&self) -> String {
+        let created = self.inner.created().to_rfc3339();
+        let (interval, dialect) = (self.inner.interval(), self.inner.dialect());
+        format!("<Schedule: {interval}, created {created}, {dialect}>")
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.inner.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let inner = slf.get().inner;
+        let rebuild = crate::convert::package(py, "_schedule")?;
+        let arguments = (
+            inner.interval().to_string(),
+            inner.created(),
+            inner.dialect().as_str(),
+        );
+        Ok((rebuild, arguments.into_pyobject(py)?))
+    }
+}
+
+/// The schedule's text, checked and written as it is printed: `07d` becomes `7d`.
+#[pyfunction]
+pub(crate) fn check_interval(py: Python<'_>, text: &str) -> PyResult<String> {
+    let interval: Interval = text.parse().map_err(|error| invalid(py, error))?;
+    Ok(interval.to_string())
+}
