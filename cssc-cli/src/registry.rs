@@ -1,6 +1,7 @@
 //! The registry that the arguments name, opened.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -38,8 +39,7 @@ impl RegistryArgs {
             options = options.ca_file(path);
         }
         if let Some(username) = &self.username {
-            let password = io::read_to_string(io::stdin())
-                .map_err(|error| Failure::new(format!("cannot read the password: {error}")))?;
+            let password = read_password()?;
             let password = password.trim_end_matches(['\r', '\n']);
             options = options.credential(Credential::password(username, password));
         }
@@ -48,6 +48,24 @@ impl RegistryArgs {
         }
         Ok(options)
     }
+}
+
+/// The password on standard input.
+fn read_password() -> Result<String, Failure> {
+    /// Longer than any token that a registry gives for a password.
+    const LIMIT: usize = 64 << 10;
+    let cannot = |why: &dyn Display| Failure::new(format!("cannot read the password: {why}"));
+    let mut password = String::new();
+    let limit = u64::try_from(LIMIT).unwrap_or(u64::MAX).saturating_add(1);
+    io::stdin()
+        .lock()
+        .take(limit)
+        .read_to_string(&mut password)
+        .map_err(|error| cannot(&error))?;
+    if password.len() > LIMIT {
+        return Err(cannot(&"it is longer than 64 KiB"));
+    }
+    Ok(password)
 }
 
 /// A registry to ask.
