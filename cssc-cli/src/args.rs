@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cssc_core::{Dialect, Interval, NameError, Repository, Tag};
 use cssc_engine::registry::{DEFAULT_CONCURRENCY, RegistryLocation};
 
-use crate::command::{completions, config, dry_run, man, policy, schedule, tags};
+use crate::command::{completions, config, dry_run, man, policy, schedule, tags, task, workflow};
 use crate::source::PolicySource;
 
 /// Keep the images of a registry free of known OS vulnerabilities.
@@ -44,6 +44,12 @@ pub(crate) enum Command {
     /// Read and write the policy that is stored in a registry
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Run a policy on a schedule: scan, patch, publish
+    #[command(subcommand)]
+    Workflow(workflow::Command),
+    /// Show the runs of the tasks, and what they printed
+    #[command(subcommand)]
+    Task(task::Command),
     /// Print the completions of a shell
     Completions(completions::Completions),
     /// Write the manual pages
@@ -51,7 +57,7 @@ pub(crate) enum Command {
 }
 
 /// Which registry, and how to talk to it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct RegistryArgs {
     /// The registry: a host (`myregistry.azurecr.io`, Azure's short form `myregistry`,

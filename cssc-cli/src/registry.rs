@@ -12,6 +12,8 @@ use cssc_engine::registry::{
     OciRegistry, RegistryClient, RegistryError, RegistryLocation, list_all,
 };
 
+use cssc_engine::tool::Access;
+
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
 use crate::{output, source};
@@ -29,7 +31,7 @@ impl RegistryArgs {
             || self.registry == RegistryLocation::Inventory(InventorySource::StandardInput)
     }
 
-    fn oci_options(&self) -> Result<OciOptions, Failure> {
+    fn oci_options(&self, login: Option<&(String, String)>) -> OciOptions {
         let mut options = OciOptions::default()
             .concurrency(self.concurrency)
             .timeout(self.timeout)
@@ -38,15 +40,23 @@ impl RegistryArgs {
         if let Some(path) = &self.ca_file {
             options = options.ca_file(path);
         }
-        if let Some(username) = &self.username {
-            let password = read_password()?;
-            let password = password.trim_end_matches(['\r', '\n']);
+        if let Some((username, password)) = login {
             options = options.credential(Credential::password(username, password));
         }
         if self.verbose {
             options = options.observer(|request| output::note(&request.to_string()));
         }
-        Ok(options)
+        options
+    }
+
+    /// The name and password of the arguments.
+    fn login(&self) -> Result<Option<(String, String)>, Failure> {
+        let Some(username) = &self.username else {
+            return Ok(None);
+        };
+        let password = read_password()?;
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        Ok(Some((username.clone(), password)))
     }
 }
 
@@ -75,11 +85,13 @@ pub(crate) struct Registry {
     concurrency: NonZeroUsize,
     /// All there is to know, when the registry is an inventory: nothing is listed, or copied.
     inventory: Option<Inventory>,
+    access: Access,
 }
 
 impl Registry {
     pub(crate) fn open(args: &RegistryArgs) -> Result<Self, Failure> {
         let mut inventory = None;
+        let mut login = None;
         let client: Box<dyn RegistryClient> = match &args.registry {
             RegistryLocation::Inventory(source) => {
                 let registry = match source {
@@ -93,7 +105,8 @@ impl Registry {
             }
             RegistryLocation::Layout(path) => Box::new(LayoutRegistry::open(path)?),
             RegistryLocation::Registry(name) => {
-                Box::new(OciRegistry::new(name, args.oci_options()?)?)
+                login = args.login()?;
+                Box::new(OciRegistry::new(name, args.oci_options(login.as_ref()))?)
             }
         };
         Ok(Self {
@@ -101,7 +114,29 @@ impl Registry {
             client,
             concurrency: args.concurrency,
             inventory,
+            access: access(args, login),
         })
+    }
+
+    /// The registry as a person names it, completed.
+    pub(crate) fn name(&self) -> String {
+        self.location.to_string()
+    }
+
+    /// The host, for what only works over the network.
+    pub(crate) fn host(&self) -> Result<&cssc_core::Registry, Failure> {
+        match &self.location {
+            RegistryLocation::Registry(host) => Ok(host),
+            other => Err(Failure::new(format!(
+                "cycles run on registries that tools can pull from and push to, which `{other}` \
+                 is not"
+            ))),
+        }
+    }
+
+    /// How tools reach the registry.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     pub(crate) fn client(&self) -> &dyn RegistryClient {
@@ -136,6 +171,19 @@ impl Registry {
                 self.location
             ))
         })
+    }
+}
+
+/// Tools get the login of the arguments or of the environment; what docker and podman have stored
+/// they find themselves.
+fn access(args: &RegistryArgs, login: Option<(String, String)>) -> Access {
+    let access = Access::default().insecure(args.plain_http || args.insecure_skip_tls_verify);
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let login = login
+        .or_else(|| variable("CSSC_REGISTRY_USERNAME").zip(variable("CSSC_REGISTRY_PASSWORD")));
+    match login {
+        Some((username, password)) => access.login(username, password),
+        None => access,
     }
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
 use cssc_core::{
-    Config, Dialect, Interval, NothingToUpdate, Plan, StatusFilter, StatusRow, Workflow,
+    Config, Cycle, Dialect, Interval, NothingToUpdate, Plan, Registry, StatusFilter, StatusRow,
+    Workflow,
 };
 
 use crate::policy_artifact::{PolicyArtifact, PolicyDeletion};
 use crate::registry::{Digest, RegistryClient, RegistryError};
-use crate::runner::{PolicySource, PolicyTrouble};
+use crate::runner::{PolicySource, PolicyTrouble, known};
 use crate::store::{Store, StoreError};
 
 const SCHEDULE: &str = "dev.cssc.schedule";
@@ -206,19 +207,47 @@ pub fn list(
     key: &str,
     filter: Option<StatusFilter>,
 ) -> Result<Vec<StatusRow>, WorkflowError> {
-    let Some(known) = store.workflow(key)? else {
-        return Ok(Vec::new());
-    };
-    let Some(current) = store.current_cycle(known.id)? else {
-        return Ok(Vec::new());
-    };
-    let Some(cycle) = store.cycle(current.number)? else {
+    let Some(cycle) = cycle(store, key, None)? else {
         return Ok(Vec::new());
     };
     let is_selected = |row: &StatusRow| {
         filter.is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
     };
     Ok(cycle.rows().filter(is_selected).collect())
+}
+
+/// Asks for a cycle of the workflow of `host` as soon as whoever serves it can run one.
+///
+/// # Errors
+///
+/// Fails when the state file cannot be written.
+pub fn enqueue(store: &Store, host: &Registry, now: DateTime<Utc>) -> Result<(), WorkflowError> {
+    let known = known(store, host)?;
+    Ok(store.enqueue(known.id, now)?)
+}
+
+/// The cycle with this number of the workflow kept under `key`, or else the current one.
+///
+/// # Errors
+///
+/// Fails when the state file cannot be read.
+pub fn cycle(
+    store: &Store,
+    key: &str,
+    number: Option<u64>,
+) -> Result<Option<Cycle>, WorkflowError> {
+    let Some(known) = store.workflow(key)? else {
+        return Ok(None);
+    };
+    let number = match number {
+        Some(number) => Some(number),
+        None => store.current_cycle(known.id)?.map(|current| current.number),
+    };
+    let cycle = number.map(|number| store.cycle(number)).transpose()?;
+    // Numbers are unique in the file, and other workflows have theirs there.
+    Ok(cycle
+        .flatten()
+        .filter(|cycle| *cycle.record().owner() == known.owner))
 }
 
 /// The policy and schedule that are kept in a registry, read anew each time.

@@ -5,8 +5,8 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use cssc_core::{
-    Config, DEFAULT_LIMIT, DialectDifference, Explanation, Inventory, Listing, Plan, PlanDocument,
-    PlanOptions, Schedule, SkipReason, dialect_differences,
+    Config, DEFAULT_LIMIT, Dialect, DialectDifference, Explanation, Inventory, Listing, Plan,
+    PlanDocument, PlanOptions, Schedule, SkipReason, dialect_differences,
 };
 
 use crate::args::{
@@ -52,7 +52,19 @@ pub(crate) struct DryRun {
 
 /// A limit of images, or none.
 #[derive(Debug, Clone, Copy)]
-struct Limit(Option<usize>);
+pub(crate) struct Limit(Option<usize>);
+
+impl Limit {
+    pub(crate) fn get(self) -> Option<usize> {
+        self.0
+    }
+}
+
+impl From<Option<usize>> for Limit {
+    fn from(limit: Option<usize>) -> Self {
+        Self(limit)
+    }
+}
 
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,6 +86,32 @@ impl std::str::FromStr for Limit {
                 Err(_) => Err("expected a number of images, or `none`"),
             },
         }
+    }
+}
+
+impl DryRun {
+    /// What `create` and `update` would do, shown and not done.
+    pub(crate) fn of(
+        config: &PolicySource,
+        registry: &RegistryArgs,
+        (schedule, dialect): (Option<cssc_core::Interval>, Dialect),
+        max_images: Limit,
+        output: Format,
+    ) -> Outcome {
+        run(&Self {
+            policy: PolicyArgs {
+                config: Some(config.clone()),
+                policy: false,
+            },
+            registry: registry.clone(),
+            schedule,
+            created: CreatedArgs { created: None },
+            dialect: DialectArgs { dialect },
+            max_images,
+            explain: None,
+            diff_dialects: false,
+            format: FormatArgs { output },
+        })
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod tags;
+pub(crate) mod task;
+pub(crate) mod workflow;
 
 use crate::args::Command;
 use crate::exit::Outcome;
@@ -19,6 +21,8 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Schedule(command) => schedule::run(&command),
         Command::Tags(command) => tags::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Workflow(command) => workflow::run(&command),
+        Command::Task(command) => task::run(&command),
         Command::Completions(command) => completions::run(&command),
         Command::Man(command) => man::run(&command),
     }

@@ -1,0 +1,75 @@
+//! `cssc workflow`: policies that run on a schedule.
+
+mod args;
+mod list;
+mod manage;
+mod progress;
+mod run;
+
+use clap::Subcommand;
+
+pub(crate) use args::StateArgs;
+pub(crate) use list::write_rows;
+pub(crate) use manage::time;
+
+use crate::exit::{Failure, Outcome};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store a policy and its schedule in the registry
+    Create(Box<manage::Create>),
+    /// Change the policy, the schedule, or both
+    Update(Box<manage::Update>),
+    /// Show the schedule, the next run and the tasks
+    Show(manage::Show),
+    /// Show the images of the current cycle and how they stand
+    List(list::List),
+    /// Delete the policy from the registry, and the runs
+    Delete(manage::Delete),
+    /// Cancel what is queued or running in the current cycle
+    CancelRun(manage::CancelRun),
+    /// Run one cycle now, or finish the one that was stopped
+    Run(Box<run::Run>),
+    /// Run the cycles when their time comes, until stopped
+    Serve(Box<run::Serve>),
+    /// Report on a cycle as JSON, `JUnit` XML or Markdown
+    Report(list::Report),
+}
+
+pub(crate) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Create(create) => create.run(),
+        Command::Update(update) => update.run(),
+        Command::Show(show) => show.run(),
+        Command::List(list) => list.run(),
+        Command::Delete(delete) => delete.run(),
+        Command::CancelRun(cancel) => cancel.run(),
+        Command::Run(run) => run.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Report(report) => report.run(),
+    }
+}
+
+impl From<cssc_engine::workflow::WorkflowError> for Failure {
+    fn from(error: cssc_engine::workflow::WorkflowError) -> Self {
+        let is_answer =
+            error.exists() || error.is_absent() || error.has_no_schedule() || error.is_over_limit();
+        if is_answer {
+            Self::No(error.to_string())
+        } else {
+            Self::new(error.to_string())
+        }
+    }
+}
+
+impl From<cssc_engine::store::StoreError> for Failure {
+    fn from(error: cssc_engine::store::StoreError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<cssc_engine::runner::RunnerError> for Failure {
+    fn from(error: cssc_engine::runner::RunnerError) -> Self {
+        Self::new(error.to_string())
+    }
+}
