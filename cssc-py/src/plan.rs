@@ -229,6 +229,18 @@ impl Plan {
         to_python(py, &value.map_err(|error| invalid(py, error))?)
     }
 
+    /// The images by column, as `pandas.DataFrame` and others take a table.
+    fn to_table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        package(py, "_table")?
+            .call1((self.images(py)?,))?
+            .cast_into()
+            .map_err(PyErr::from)
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        package(slf.py(), "_plan_html")?.call1((slf,))
+    }
+
     fn __len__(&self) -> usize {
         self.inner.matches()
     }

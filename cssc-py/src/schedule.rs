@@ -104,6 +104,10 @@ impl Schedule {
             .unwrap_or_default()
     }
 
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        crate::convert::package(slf.py(), "_schedule_html")?.call1((slf,))
+    }
+
     fn __repr__(&self) -> String {
         let created = self.inner.created().to_rfc3339();
         let (interval, dialect) = (self.inner.interval(), self.inner.dialect());

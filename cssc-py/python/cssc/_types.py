@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import calendar as _calendar
 import datetime as _datetime
 from enum import Enum
-from typing import Any, NamedTuple, Optional, Tuple
+from html import escape as _escape
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 __all__ = [
     "ConfigError",
@@ -201,6 +203,42 @@ class Evidence(NamedTuple):
     fixed: int
     introduced: int
     remaining: int
+
+
+def _table(images: List[Image]) -> Dict[str, List[Optional[str]]]:
+    """Rows as columns."""
+    return {field: [getattr(image, field) for image in images] for field in Image._fields}
+
+
+def _plan_html(plan: Any) -> str:
+    """A plan as a table, for notebooks; the first images of a large one."""
+    shown = plan.images[:100]
+    cells = "".join(
+        "<tr>" + "".join(f"<td>{_escape(cell or '')}</td>" for cell in image) + "</tr>"
+        for image in shown
+    )
+    heads = "".join(f"<th>{field.replace('_', ' ')}</th>" for field in Image._fields)
+    more = f" (the first {len(shown)} are shown)" if len(plan) > len(shown) else ""
+    return f"<table><tr>{heads}</tr>{cells}</table><p>{_escape(repr(plan))}{more}</p>"
+
+
+def _schedule_html(schedule: Any) -> str:
+    """The month of the next run as a calendar with the run days marked, for notebooks."""
+    first = next(iter(schedule), None)
+    if first is None:
+        return f"<p>{_escape(repr(schedule))}</p>"
+    days = {day.day for day in schedule.run_days(first.year, first.month)}
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{f'<b>[{day}]</b>' if day in days else day or ''}</td>" for day in week
+        )
+        + "</tr>"
+        for week in _calendar.monthcalendar(first.year, first.month)
+    )
+    heads = "".join(f"<th>{day}</th>" for day in ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"))
+    caption = f"{_calendar.month_name[first.month]} {first.year}"
+    return f"<table><caption>{caption}</caption><tr>{heads}</tr>{rows}</table>"
 
 
 def _schedule(interval: str, created: _datetime.datetime, dialect: str) -> Any:

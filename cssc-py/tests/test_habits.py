@@ -1,0 +1,375 @@
+"""What Python people expect: pickling, hashing, matching, errors, threads, leaks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import cssc
+from conftest import EXAMPLES
+
+POLICY = {"version": "v1", "repositories": [{"repository": "python", "tags": ["*"]}]}
+TAGS = {"python": ["3.11", "3.11-1", "3.12", "2024-01-15"]}
+CREATED = datetime(2024, 1, 3, 9, 30, tzinfo=timezone.utc)
+
+
+def wrong(value: Any) -> Any:
+    """A value of a type that a checker would refuse."""
+    return value
+
+
+def plan() -> cssc.Plan:
+    return cssc.plan(POLICY, TAGS)
+
+
+def schedule() -> cssc.Schedule:
+    return cssc.Schedule("7d", created=CREATED)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        plan,
+        schedule,
+        lambda: cssc.Config(POLICY),
+        lambda: cssc.Tag("3.11"),
+        lambda: cssc.Repository("library/ubuntu"),
+        lambda: cssc.Registry("myregistry"),
+        lambda: plan().images[0],
+        lambda: plan().explain()[0],
+        lambda: cssc.check("{}")[0],
+        lambda: cssc.PatchTag.parse("3.11-2"),
+        lambda: cssc.Dialect.SERVICE,
+    ],
+)
+def test_values_are_values(make: Callable[[], Any]) -> None:
+    value = make()
+    for same in (make(), copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+        assert same == value and not same != value
+        assert hash(same) == hash(value)
+        assert repr(same) == repr(value)
+        assert type(same) is type(value)
+    assert value != object()
+
+
+def test_repr_can_be_read() -> None:
+    assert repr(plan()) == "<Plan: 2 images, 1 skipped>"
+    assert repr(schedule()) == "<Schedule: 7d, created 2024-01-03T09:30:00+00:00, documented>"
+    assert repr(cssc.Config(POLICY)) == "<Config: 1 rules, incremental tags>"
+    assert repr(cssc.Tag("3.11")) == "Tag('3.11')"
+    assert repr(cssc.Dialect.SERVICE) == "Dialect.SERVICE"
+    assert f"{cssc.TagConvention.FLOATING}" == "floating"
+
+
+def test_rows_match_patterns() -> None:
+    # Written out, because `match` is newer than the oldest Python that is supported.
+    assert cssc.Image.__match_args__ == (
+        "repository",
+        "tag",
+        "latest_patch",
+        "scan_tag",
+        "patch_tag",
+    )
+
+
+def test_the_plan_is_its_json() -> None:
+    plan_ = plan()
+    assert json.loads(plan_.to_json()) == plan_.to_dict()
+    assert json.loads(plan_.to_json(indent=2)) == plan_.to_dict()
+    assert list(plan_.to_dict()["images"][0]) == [
+        "latestPatch",
+        "patchTag",
+        "repository",
+        "scanTag",
+        "tag",
+    ] or set(plan_.to_dict()["images"][0]) == {
+        "repository",
+        "tag",
+        "latestPatch",
+        "scanTag",
+        "patchTag",
+    }
+    assert plan_.to_table()["tag"] == ["3.11", "3.12"]
+    assert plan_.config == cssc.Config(POLICY)
+    assert plan_.explain("python", "2024-01-15")[0].verdict == "original-missing"
+    assert plan_.explain("other") == []
+
+
+def test_a_policy_from_anything() -> None:
+    path = EXAMPLES / "continuouspatching.json"
+    text = path.read_text()
+    config = cssc.Config(path)
+    assert config == cssc.Config(text) == cssc.Config(text.encode())
+    assert config == cssc.Config(json.loads(text))
+    assert config.tag_convention is cssc.TagConvention.INCREMENTAL
+    assert config.rules[1] == cssc.Rule("ubuntu", ("jammy-20240111", "jammy-20240125"), True)
+    assert config.repositories == ("python", "ubuntu", "node", "redis")
+    assert [found.code for found in config.warnings] == ["glob-not-portable"]
+    assert cssc.schema()["title"] == "Continuous patching policy"
+    cssc.Config(cssc.template())
+
+
+def test_an_inventory_from_a_callable() -> None:
+    asked = []
+
+    def ask(repository: str) -> list[str] | None:
+        asked.append(repository)
+        return TAGS.get(repository)
+
+    config = {
+        "version": "v1",
+        "repositories": [
+            {"repository": "python", "tags": ["*"]},
+            {"repository": "gone", "tags": ["x"]},
+            {"repository": "off", "tags": ["*"], "enabled": False},
+        ],
+    }
+    plan_ = cssc.plan(config, ask)
+    assert asked == ["python", "gone"]
+    assert plan_.not_found == [cssc.NotFound("gone", "x")]
+
+
+def test_what_a_callable_raises_comes_through() -> None:
+    boom = KeyboardInterrupt("no")
+
+    def ask(repository: str) -> list[str]:
+        raise boom
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        cssc.plan(POLICY, ask)
+    assert raised.value is boom
+
+
+def test_errors_have_one_base() -> None:
+    for error in (cssc.ConfigError, cssc.InvalidValueError, cssc.ScanError):
+        assert issubclass(error, cssc.Error) and issubclass(error, ValueError)
+    assert issubclass(cssc.WorkflowError, cssc.Error)
+    unusable = cssc.ConfigError("x", cssc.check("{}"))
+    again = pickle.loads(pickle.dumps(unusable))
+    assert (str(again), again.diagnostics) == ("x", unusable.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: cssc.Tag("a b"), cssc.InvalidValueError, "`a b` is not a valid tag"),
+        (lambda: cssc.Repository("A"), cssc.InvalidValueError, "must be lower case"),
+        (lambda: cssc.Registry("a/b"), cssc.InvalidValueError, "leave out the path"),
+        (lambda: cssc.Schedule("7", created=CREATED), cssc.InvalidValueError, "`7d`"),
+        (lambda: cssc.Schedule("7d", created=datetime(2024, 1, 3)), ValueError, "naive datetime"),
+        (lambda: cssc.Schedule("7d", created=wrong("now")), TypeError, "aware datetime, not str"),
+        (lambda: schedule().next_after(datetime(2024, 1, 3)), cssc.Error, "naive datetime"),
+        (lambda: cssc.Schedule("7d", created=CREATED, dialect="x"), ValueError, "not a dialect"),
+        (lambda: cssc.plan(POLICY, TAGS, dialect="x"), ValueError, "not a dialect"),
+        (lambda: cssc.plan(POLICY, 7), TypeError, "a mapping or a callable, not int"),
+        (lambda: cssc.plan(POLICY, {"python": "3.11"}), TypeError, "not a string"),
+        (lambda: cssc.plan(POLICY, {"python": [3.11]}), TypeError, "a string, not float"),
+        (lambda: cssc.plan(POLICY, {"python": ["a b"]}), ValueError, "`a b` is not a valid tag"),
+        (lambda: cssc.plan(POLICY, {"Python": []}), ValueError, "must be lower case"),
+        (lambda: cssc.plan(POLICY, {7: []}), TypeError, "must be strings"),
+        (lambda: cssc.plan(POLICY, TAGS, limit=-1), OverflowError, ""),
+        (lambda: cssc.plan(7, TAGS), TypeError, "not int"),
+        (lambda: cssc.plan({"version": float("nan")}, TAGS), ValueError, ""),
+        (lambda: cssc.plan({"version": {1, 2}}, TAGS), TypeError, "set"),
+        (lambda: cssc.Config("\ud800"), UnicodeEncodeError, "surrogates"),
+        (lambda: cssc.plan(POLICY, {"python": ["\ud800"]}), UnicodeEncodeError, "surrogates"),
+        (lambda: cssc.Config(Path("/nowhere.json")), FileNotFoundError, "nowhere"),
+        (lambda: cssc.Config(b" " * (11 << 20)), cssc.ConfigError, "10 MiB"),
+        (lambda: cssc.newest(["3.11"], "3.12"), cssc.InvalidValueError, "no original tag"),
+        (lambda: cssc.lineages(["a"], "rolling"), ValueError, "not a tag convention"),
+        (lambda: cssc.matches("[", "a"), ValueError, "not a valid glob"),
+        (lambda: cssc.scan_verdict(b"{}"), cssc.ScanError, ""),
+        (lambda: cssc.Cycle.from_json("{}"), cssc.InvalidValueError, ""),
+    ],
+)
+def test_bad_input(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as raised:
+        call()
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value) or isinstance(raised.value, cssc.ConfigError)
+
+
+def test_times_of_any_zone() -> None:
+    berlin = datetime(2024, 1, 3, 10, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert cssc.Schedule("7d", created=berlin) == schedule()
+    assert schedule().created == CREATED
+    assert schedule().created.tzinfo is not None
+    fixed = datetime(2024, 1, 3, 4, 30, tzinfo=timezone(timedelta(hours=-5)))
+    assert cssc.Schedule("07d", created=fixed) == schedule()
+
+
+def test_the_schedule() -> None:
+    schedule_ = schedule()
+    assert [run.day for run, _ in zip(schedule_, range(5))] == [7, 14, 21, 28, 1]
+    assert schedule_.is_run_day(date(2024, 1, 7)) and not schedule_.is_run_day(date(2024, 1, 8))
+    assert [day.day for day in schedule_.run_days(2024, 2)] == [1, 8, 15, 22, 29]
+    assert (schedule_.interval, schedule_.days, schedule_.cron) == ("7d", 7, "30 9 */7 * *")
+    end = datetime.max.replace(tzinfo=timezone.utc)
+    with pytest.raises((OverflowError, ValueError)):
+        schedule_.next_after(end)
+
+
+def test_notebooks() -> None:
+    assert "<td>3.11-2</td>" in plan()._repr_html_()
+    assert "<b>[7]</b>" in schedule()._repr_html_()
+    hostile = cssc.plan(POLICY, {"python": OSError("<script>")})
+    assert "<script>" not in hostile._repr_html_()
+
+
+def test_patch_tags() -> None:
+    patch = cssc.PatchTag.parse("3.11-2")
+    assert patch == ("3.11-2", "3.11", cssc.TagConvention.INCREMENTAL, 2)
+    floating = cssc.PatchTag.parse("3.11-patched", "floating")
+    assert floating is not None and floating.number is None
+    assert cssc.PatchTag.parse("3.11-patched", "incremental") is None
+    assert cssc.next_tag(["a", "a-999"], "a") is None
+    assert cssc.next_tag(["a"], "a", "floating") == "a-patched"
+    assert cssc.matches("3.*-slim", "3.11-slim")
+
+
+def report(*fixed: str) -> bytes:
+    found = [
+        {
+            "VulnerabilityID": name,
+            "PkgName": "zlib1g",
+            "InstalledVersion": "1",
+            "FixedVersion": "2",
+            "Severity": "HIGH",
+        }
+        for name in fixed
+    ]
+    os_packages = {"Target": "x", "Class": "os-pkgs", "Type": "debian", "Vulnerabilities": found}
+    document = {
+        "SchemaVersion": 2,
+        "Metadata": {"OS": {"Family": "debian", "Name": "12.5"}},
+        "Results": [os_packages],
+    }
+    return json.dumps(document).encode()
+
+
+def test_scan_reports() -> None:
+    verdict = cssc.scan_verdict(report("CVE-1", "CVE-2"))
+    assert (verdict.verdict, verdict.fixable, verdict.os) == ("patch", 2, ("debian", "12.5"))
+    assert cssc.scan_verdict(report()).verdict == "skip"
+    assert cssc.compare_scans(report("CVE-1"), report()).publish
+    evidence = cssc.compare_scans(report("CVE-1"), report("CVE-1"))
+    assert not evidence.publish and evidence.reason
+    with pytest.raises(cssc.ScanError):
+        cssc.scan_verdict(report("CVE-1")[:-5])
+
+
+def drive(cycle: cssc.Cycle, images: list[dict[str, Any]]) -> cssc.Cycle:
+    now = CREATED
+    while True:
+        step = cycle.next_work(now)
+        if step == "done":
+            return cycle
+        assert isinstance(step, dict)
+        if "waitUntil" in step:
+            now = datetime.fromisoformat(step["waitUntil"].replace("Z", "+00:00"))
+            continue
+        work = step["work"]
+        outcomes: dict[str, dict[str, Any]] = {
+            "plan": {"outcome": "planned", "images": images},
+            "scan": {"outcome": "scanned", "verdict": "patch"},
+            "patch": {"outcome": "patched", "digest": "sha256:1"},
+            "verify": {"outcome": "verified", "verdict": "publish"},
+            "publish": {"outcome": "published"},
+            "discard": {"outcome": "discarded"},
+        }
+        outcome = outcomes[work["step"]["step"]]
+        now += timedelta(seconds=1)
+        cycle.report(work["run"], work["attempt"], outcome, now)
+        with pytest.raises(cssc.WorkflowError):
+            cycle.report(work["run"], work["attempt"], outcome, now)
+        # What a crash would leave behind is enough to go on.
+        cycle = pickle.loads(pickle.dumps(cycle))
+
+
+def test_the_machine_is_driven_from_python() -> None:
+    images = cssc.Cycle.images_of(plan())
+    cycle = drive(cssc.Cycle(1, now=CREATED, jobs=1), images)
+    assert cycle.has_ended and repr(cycle) == "<Cycle 1: Succeeded>"
+    assert [row["patchedImage"] for row in cycle.rows()] == ["python:3.11-2", "python:3.12-1"]
+    assert cycle.rows(run_status="failed") == []
+    with pytest.raises(ValueError):
+        cycle.rows(run_status="perhaps")
+    canceled = cssc.Cycle(2, now=CREATED)
+    canceled.cancel(CREATED)
+    assert canceled.has_ended
+
+
+def test_ten_threads_at_once() -> None:
+    tags = {"python": [f"3.{n}" for n in range(2000)] + [f"3.{n}-{n % 9 + 1}" for n in range(2000)]}
+    expected = cssc.plan(POLICY, tags).to_json()
+    shared = cssc.plan(POLICY, tags)
+
+    def work(_: int) -> bool:
+        return cssc.plan(POLICY, tags).to_json() == expected == shared.to_json()
+
+    with ThreadPoolExecutor(10) as pool:
+        assert all(pool.map(work, range(100)))
+
+
+def test_no_leak() -> None:
+    script = """
+import cssc, resource
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+policy = {"version": "v1", "repositories": [{"repository": "a", "tags": ["*"]}]}
+config = cssc.Config(policy)
+def work(times):
+    for _ in range(times):
+        cssc.Tag("3.11")
+        try: cssc.Tag("a b")
+        except cssc.Error: pass
+        cssc.plan(config, {"a": ["x", "x-1"]}).images
+work(20_000)
+before = peak()
+work(320_000)
+assert peak() - before < 8_000, peak() - before
+"""
+    # Three calls into the package a round: a million.
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = Path(__file__).parents[1] / "examples" / script
+    return subprocess.run(
+        [sys.executable, str(path), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_examples(tmp_path: Path) -> None:
+    policy, tags = EXAMPLES / "continuouspatching.json", EXAMPLES / "registry.json"
+    checked = run("check_policy.py", str(policy))
+    assert checked.returncode == 0 and "title=glob-not-portable::" in checked.stdout
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    assert run("check_policy.py", str(bad)).returncode == 1
+    deployment = tmp_path / "deployment.yaml"
+    deployment.write_text("image: registry.example:5000/python:3.12\nimage: other:1\n")
+    done = run("newest_tag.py", str(deployment), str(tags))
+    assert done.returncode == 0, done.stderr
+    assert deployment.read_text() == (
+        "image: registry.example:5000/python:3.12-10\nimage: other:1\n"
+    )
+    due = run("due.py", str(policy), str(tags), "7d", "2024-01-03T09:30:00+00:00")
+    assert due.returncode == 0, due.stderr
+    assert "cssc_images 7\n" in due.stdout
+
+
+def test_everything_is_exported() -> None:
+    assert sorted(cssc.__all__) == sorted(set(cssc.__all__))
+    for name in cssc.__all__:
+        assert getattr(cssc, name) is not None
