@@ -108,11 +108,13 @@ impl Config {
         Err(error(py, "ConfigError", (text, rows)))
     }
 
+    /// How patches are tagged.
     #[getter]
     fn tag_convention<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         member(py, "TagConvention", self.inner.tag_convention().as_str())
     }
 
+    /// The rules, in order.
     #[getter]
     fn rules<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let class = package(py, "Rule")?;
@@ -129,6 +131,7 @@ impl Config {
         PyTuple::new(py, rules)
     }
 
+    /// The repositories the policy names, each once.
     #[getter]
     fn repositories<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(
@@ -141,15 +144,18 @@ impl Config {
         )
     }
 
+    /// What is doubtful about the text the policy was read from.
     #[getter]
     fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         to_rows(py, &self.diagnostics)
     }
 
+    /// The policy as text, every key written out.
     fn to_json(&self) -> String {
         self.inner.to_json()
     }
 
+    /// The policy as a dictionary.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let value = serde_json::to_value(&self.inner).unwrap_or_default();
         to_python(py, &value)

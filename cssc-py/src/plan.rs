@@ -90,6 +90,7 @@ fn plan_of(
 
 #[pymethods]
 impl Plan {
+    /// Plan `config` for the registry that `inventory` describes.
     #[new]
     #[pyo3(signature = (config, inventory, /, *, dialect = "documented", limit = Some(cssc_core::DEFAULT_LIMIT)))]
     fn new(
@@ -110,31 +111,37 @@ impl Plan {
         plan_of(py, config, inventory, dialect, limit)
     }
 
+    /// Whose reading of the rules decided.
     #[getter]
     fn dialect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         member(py, "Dialect", self.inner.dialect().as_str())
     }
 
+    /// How patches are tagged.
     #[getter]
     fn tag_convention<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         member(py, "TagConvention", self.inner.tag_convention().as_str())
     }
 
+    /// How many images a workflow may run; None for any number.
     #[getter]
     fn limit(&self) -> Option<usize> {
         self.inner.limit()
     }
 
+    /// Whether there are more images than a workflow may run.
     #[getter]
     fn limit_exceeded(&self) -> bool {
         self.inner.limit_exceeded()
     }
 
+    /// The policy.
     #[getter]
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         package(py, "Config")?.call1((self.config.to_json(),))
     }
 
+    /// The images to scan.
     #[getter]
     fn images<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let class = package(py, "Image")?;
@@ -151,6 +158,7 @@ impl Plan {
         Ok(rows)
     }
 
+    /// Tags that were taken in but cannot be patched.
     #[getter]
     fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let class = package(py, "Skipped")?;
@@ -162,6 +170,7 @@ impl Plan {
         Ok(rows)
     }
 
+    /// Entries of rules that select nothing.
     #[getter]
     fn not_found<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let class = package(py, "NotFound")?;
@@ -172,6 +181,7 @@ impl Plan {
         Ok(rows)
     }
 
+    /// Repositories whose tags could not be read.
     #[getter]
     fn unavailable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let class = package(py, "Unavailable")?;
@@ -182,6 +192,7 @@ impl Plan {
         Ok(rows)
     }
 
+    /// A verdict for every tag, or those of one repository, or of one tag.
     #[pyo3(signature = (repository = None, tag = None))]
     fn explain<'py>(
         &self,
@@ -208,6 +219,7 @@ impl Plan {
         Ok(rows)
     }
 
+    /// The plan as JSON, in the shape of the command line's.
     #[pyo3(signature = (*, indent = None))]
     fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
         let written = py.detach(|| match indent {
@@ -224,6 +236,7 @@ impl Plan {
         written.map_err(|error| invalid(py, error))
     }
 
+    /// The plan as a dictionary, in the shape of its JSON.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let value = py.detach(|| serde_json::to_value(&self.inner));
         to_python(py, &value.map_err(|error| invalid(py, error))?)

@@ -50,36 +50,43 @@ impl Schedule {
         })
     }
 
+    /// The interval as text: `7d`.
     #[getter]
     fn interval(&self) -> String {
         self.inner.interval().to_string()
     }
 
+    /// The interval in days.
     #[getter]
     fn days(&self) -> u8 {
         self.inner.interval().days()
     }
 
+    /// When the workflow was created, in UTC.
     #[getter]
     fn created(&self) -> DateTime<Utc> {
         self.inner.created()
     }
 
+    /// Whose reading of the month of creation decides.
     #[getter]
     fn dialect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         member(py, "Dialect", self.inner.dialect().as_str())
     }
 
+    /// The cron expression that Azure's service is given.
     #[getter]
     fn cron(&self) -> String {
         self.inner.cron()
     }
 
+    /// The first run after an instant.
     #[pyo3(signature = (instant_, /))]
     fn next_after(&self, instant_: &Bound<'_, PyAny>) -> PyResult<Option<DateTime<Utc>>> {
         Ok(self.inner.next_after(instant(instant_)?))
     }
 
+    /// The runs after an instant, in order.
     #[pyo3(signature = (instant_, /))]
     fn runs_after(&self, instant_: &Bound<'_, PyAny>) -> PyResult<Runs> {
         Ok(Runs {
@@ -93,11 +100,13 @@ impl Schedule {
         }
     }
 
+    /// Whether the workflow runs on a date (UTC).
     #[pyo3(signature = (date, /))]
     fn is_run_day(&self, date: NaiveDate) -> bool {
         self.inner.is_run_day(date)
     }
 
+    /// The run days of a month.
     fn run_days(&self, year: i32, month: u32) -> Vec<NaiveDate> {
         NaiveDate::from_ymd_opt(year, month, 1)
             .map(|first| self.inner.run_days_in_month(first).collect())

@@ -49,22 +49,26 @@ impl Cycle {
         })
     }
 
+    /// A cycle as it was stored.
     #[staticmethod]
     fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
         let inner = serde_json::from_str(text).map_err(|error| invalid(py, error))?;
         Ok(Self { inner })
     }
 
+    /// The cycle as text, to be stored.
     fn to_json(&self, py: Python<'_>) -> PyResult<String> {
         serde_json::to_string(&self.inner).map_err(|error| invalid(py, error))
     }
 
+    /// What to do next: `{"work": …}`, `{"waitUntil": …}`, `"idle"` or `"done"`.
     #[pyo3(signature = (now, /))]
     fn next_work<'py>(&mut self, now: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let next = self.inner.next_work(instant(now)?);
         to_dict(now.py(), &next)
     }
 
+    /// Report what a step came to.
     fn report(
         &mut self,
         run: &str,
@@ -80,15 +84,18 @@ impl Cycle {
             .map_err(|cause| error(py, "WorkflowError", (cause.to_string(),)))
     }
 
+    /// Cancel what is queued or running; how many runs that were.
     #[pyo3(signature = (now, /))]
     fn cancel(&mut self, now: &Bound<'_, PyAny>) -> PyResult<usize> {
         Ok(self.inner.cancel(instant(now)?))
     }
 
+    /// The changes to store since this was asked last.
     fn take_changes<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_dict(py, &self.inner.take_changes())
     }
 
+    /// A status row for each image, or those that a status selects.
     #[pyo3(signature = (*, run_status = None))]
     fn rows<'py>(&self, py: Python<'py>, run_status: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let filter: Option<StatusFilter> = run_status
@@ -105,6 +112,7 @@ impl Cycle {
         to_dict(py, &rows)
     }
 
+    /// Whether the cycle has ended.
     #[getter]
     fn has_ended(&self) -> bool {
         self.inner.has_ended()

@@ -1,0 +1,80 @@
+"""Writes the book's reference of the Python package: from the installed package to Markdown."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import sys
+from typing import Any
+
+import cssc
+
+
+def signature(name: str, value: Any) -> str:
+    try:
+        return f"{name}{inspect.signature(value)}".replace("'", "")
+    except (TypeError, ValueError):
+        return name
+
+
+def members(cls: type) -> list[str]:
+    """The public methods and properties of a class of the native module."""
+    lines = []
+    for name, value in sorted(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        doc = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+        callable_ = callable(value) or isinstance(value, staticmethod)
+        shown = signature(name, getattr(cls, name)) if callable_ else name
+        shown = shown.replace("(self, /)", "()").replace("(self, /, ", "(").replace("(self, ", "(")
+        lines.append(f"- `{shown}`: {doc}" if doc else f"- `{shown}`")
+    return lines
+
+
+def describe(name: str) -> list[str]:
+    value = getattr(cssc, name)
+    lines = []
+    if isinstance(value, type) and issubclass(value, enum.Enum):
+        lines = [f"- `{member!r}`: `{member}`" for member in value]
+        title = name
+    elif isinstance(value, type) and issubclass(value, tuple):
+        title = f"{name}({', '.join(value._fields)})"  # type: ignore[attr-defined]
+    elif isinstance(value, type) and issubclass(value, BaseException):
+        bases = ", ".join(base.__name__ for base in value.__bases__)
+        title = f"{name}({bases})"
+    elif isinstance(value, type):
+        title = signature(name, value)
+        lines = members(value) if value.__module__ == "cssc" else []
+        lines = [] if issubclass(value, str) else lines
+    elif callable(value):
+        title = signature(name, value)
+    else:
+        return []
+    doc = inspect.getdoc(value) or ""
+    # Examples are told in the chapter; the reference says what things are.
+    doc = doc.split("\n>>> ")[0].strip().replace("``", "`")
+    return [f"### `{title}`", "", doc, "", *lines, *([""] if lines else [])]
+
+
+def main() -> None:
+    sections: dict[str, list[str]] = {"Functions": [], "Classes": [], "Rows": [], "Errors": []}
+    for name in sorted(cssc.__all__, key=str.lower):
+        value = getattr(cssc, name)
+        if not isinstance(value, type):
+            section = "Functions"
+        elif issubclass(value, BaseException):
+            section = "Errors"
+        elif issubclass(value, tuple):
+            section = "Rows"
+        else:
+            section = "Classes"
+        sections[section] += describe(name)
+    print("# Python reference\n\nWritten by `cssc-py/api_reference.py`.\n")
+    for title, lines in sections.items():
+        print(f"## {title}\n")
+        print("\n".join(lines).strip() + "\n")
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(newline="\n")  # type: ignore[union-attr]
+    main()
