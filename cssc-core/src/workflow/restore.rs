@@ -93,7 +93,7 @@ impl Cycle {
     /// Says that whoever held steps in hand is gone: they are to be done again.
     ///
     /// Each counts as an interruption of its step, not as a failure; a step that was interrupted
-    /// [too often](CycleOptions::interruptions) has failed.
+    /// [too often](crate::CycleOptions::interruptions) has failed.
     pub fn recover(&mut self, now: DateTime<Utc>) {
         let lost: Vec<u64> = self
             .runs

@@ -14,12 +14,15 @@ use crate::args::parse_duration;
 use crate::command::dry_run::Limit;
 use crate::exit::Failure;
 
-/// Which type of workflow: there is one.
+/// What `az` names a workflow by beside its registry. There is one type, and no resource group.
 #[derive(Debug, Args)]
 pub(crate) struct TypeArgs {
     /// The type of the workflow
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = WORKFLOW_TYPE, value_parser = [WORKFLOW_TYPE])]
     workflow_type: String,
+    /// Taken, so that a command line written for `az` works; registries have no resource groups
+    #[arg(short = 'g', long, value_name = "GROUP", hide = true)]
+    resource_group: Option<String>,
 }
 
 /// Where runs and logs are kept.
