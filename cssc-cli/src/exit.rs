@@ -1,7 +1,6 @@
 //! Exit codes: 0 success, 1 "the answer is no", 2 "could not do it".
 
 use std::io::{self, ErrorKind};
-use std::process::ExitCode;
 
 /// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,22 +61,5 @@ impl From<serde_json::Error> for Failure {
     /// For JSON that is written to standard output.
     fn from(error: serde_json::Error) -> Self {
         Self::output(&error.into())
-    }
-}
-
-/// Tells why a command failed, if there is somebody to tell, and gives the exit code.
-pub(crate) fn report(result: Outcome) -> ExitCode {
-    match result {
-        Ok(Answer::Yes) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Ok(Answer::No) => ExitCode::from(1),
-        Ok(Answer::Incomplete) => ExitCode::from(2),
-        Err(Failure::No(message)) => {
-            crate::output::error(&message);
-            ExitCode::from(1)
-        }
-        Err(Failure::Message(message)) => {
-            crate::output::error(&message);
-            ExitCode::from(2)
-        }
     }
 }

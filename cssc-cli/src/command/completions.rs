@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::args::Arguments;
+use super::Arguments;
 use crate::exit::{Answer, Outcome};
 use crate::output;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 
-use crate::args::Arguments;
+use super::Arguments;
 use crate::exit::{Answer, Failure, Outcome};
 
 #[derive(Debug, Args)]

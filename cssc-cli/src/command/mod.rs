@@ -10,8 +10,53 @@ pub(crate) mod tags;
 pub(crate) mod task;
 pub(crate) mod workflow;
 
-use crate::args::Command;
+use clap::{Parser, Subcommand};
+
 use crate::exit::Outcome;
+
+/// Keep the images of a registry free of known OS vulnerabilities.
+///
+/// A policy selects tags, a schedule triggers cycles, each cycle scans the newest patched
+/// version of every image and, where something fixable is found, builds a patched image under a
+/// new tag.
+#[derive(Debug, Parser)]
+#[command(name = "cssc", version, max_term_width = 100, infer_long_args = false)]
+#[command(
+    after_help = "Exit codes: 0 success; 1 the answer is no (invalid policy, failed \
+    images, over the limit); 2 it could not be done (usage, I/O, registry)."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check and write policies
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show which images would be patched, under which tag, and when
+    DryRun(dry_run::DryRun),
+    /// Show when a workflow runs
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// Answer questions about the tags of a repository
+    #[command(subcommand)]
+    Tags(tags::Command),
+    /// Read and write the policy that is stored in a registry
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Run a policy on a schedule: scan, patch, publish
+    #[command(subcommand)]
+    Workflow(workflow::Command),
+    /// Show the runs of the tasks, and what they printed
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::Man),
+}
 
 /// Does what the arguments ask for.
 pub(crate) fn run(command: Command) -> Outcome {
