@@ -85,7 +85,7 @@ impl FromStr for Selector {
         if text == "*" {
             return Ok(Self::All);
         }
-        if text.contains(is_glob_character) {
+        if is_glob_text(text) {
             return Glob::new(text).map(Self::Glob);
         }
         let tag = TagRef::new(text).map_err(Kind::Name)?;
@@ -98,6 +98,11 @@ impl FromStr for Selector {
             .into()),
         }
     }
+}
+
+/// Whether a text is read as a glob, were it compiled.
+pub(crate) fn is_glob_text(text: &str) -> bool {
+    text != "*" && text.contains(is_glob_character)
 }
 
 fn is_glob_character(c: char) -> bool {

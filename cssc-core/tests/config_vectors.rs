@@ -220,6 +220,24 @@ fn many_findings_on_one_long_line_end_fast() {
 }
 
 #[test]
+fn globs_beyond_the_limit_are_refused_once() {
+    let globs: Vec<String> = (0..3000).map(|n| format!("\"{n}*\"")).collect();
+    let globs = globs.join(",");
+    let text = format!(
+        r#"{{"version": "v1", "repositories": [{{"repository": "a", "tags": [{globs}]}}]}}"#
+    );
+    let checked = Config::check(text.as_bytes());
+    assert!(checked.config.is_none());
+    let messages: Vec<&str> = checked
+        .diagnostics
+        .iter()
+        .map(|found| &*found.message)
+        .collect();
+    assert_eq!(messages, ["a policy may hold at most 1000 globs"]);
+    assert_eq!(checked.diagnostics[0].pointer, "/repositories/0/tags/1000");
+}
+
+#[test]
 fn the_template_is_a_policy_without_findings() {
     let checked = Config::check(cssc_core::POLICY_TEMPLATE.as_bytes());
     assert_eq!(checked.diagnostics, []);

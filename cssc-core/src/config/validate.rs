@@ -9,7 +9,7 @@ use super::json::{self, Member, Node, Value};
 use super::{Checked, Config, MAX_POLICY_LEN, Rule, lint};
 use crate::convention::TagConvention;
 use crate::name::{Repository, excerpt};
-use crate::pattern::{Selector, SelectorError};
+use crate::pattern::{Selector, SelectorError, is_glob_text};
 
 /// The only version there is.
 pub(super) const VERSION: &str = "v1";
@@ -295,21 +295,19 @@ impl Validator<'_> {
                 Code::InvalidTag
             }
         };
-        match text.parse::<Selector>() {
-            Ok(selector) => {
-                if selector.is_glob() {
-                    self.globs = self.globs.saturating_add(1);
-                    if self.globs == MAX_GLOBS.saturating_add(1) {
-                        self.add(
-                            Code::InvalidGlob,
-                            pointer,
-                            node.span.as_ref(),
-                            format!("a policy may hold at most {MAX_GLOBS} globs"),
-                        );
-                    }
+        if is_glob_text(text) {
+            self.globs = self.globs.saturating_add(1);
+            if self.globs > MAX_GLOBS {
+                // Said once, and compiling the rest would only cost time.
+                if self.globs == MAX_GLOBS.saturating_add(1) {
+                    let message = format!("a policy may hold at most {MAX_GLOBS} globs");
+                    self.add(Code::InvalidGlob, pointer, node.span.as_ref(), message);
                 }
-                Some(selector)
+                return None;
             }
+        }
+        match text.parse::<Selector>() {
+            Ok(selector) => Some(selector),
             Err(error) => {
                 self.add(code(&error), pointer, node.span.as_ref(), error.to_string());
                 None
