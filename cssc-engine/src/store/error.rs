@@ -71,6 +71,13 @@ impl StoreError {
                 return Self::of(Fault::Record { path, source });
             }
             rusqlite::Error::QueryReturnedNoRows => return Self::of(Fault::Gone { path }),
+            // The file that readers and the writer share is made longer by other means than the
+            // others: where there is no room for it this is all that is said.
+            rusqlite::Error::SqliteFailure(error, _)
+                if error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
+            {
+                return Self::of(Fault::Full { path });
+            }
             _ => {}
         }
         Self::of(match source.sqlite_error_code() {

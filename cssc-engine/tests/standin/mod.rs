@@ -3,10 +3,14 @@
 
 use std::path::PathBuf;
 
+/// Beside each other, so that they are found as `trivy` and `copa` when this is in `PATH`. The
+/// tests of other crates use them too.
+pub(crate) fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cssc-engine/tests/standin")
+}
+
 fn program(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/standin")
-        .join(name)
+    folder().join(name)
 }
 
 pub(crate) fn trivy() -> PathBuf {

@@ -93,30 +93,24 @@ impl DockerRegistry {
         }
         // JSON is YAML.
         fs::write(path("config.yml"), config.to_string()).unwrap();
-        let mut process = Command::new("docker-registry")
-            .args(["serve", &path("config.yml")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        let (sender, port) = mpsc::channel();
-        // Reads on, so that the registry never waits for its log to be read.
-        thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
-                    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                    let _ = sender.send(digits.parse().unwrap());
-                }
-            }
-        });
-        let port = port.recv_timeout(Duration::from_secs(60));
+        let (process, port) = serve(directory.path(), 0);
         Self {
-            port: port.expect("docker-registry did not start"),
             process,
+            port,
             setup,
             directory,
         }
+    }
+
+    /// Goes away, as a machine does that loses its power.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Comes back where it was, with what it had.
+    pub(crate) fn start_again(&mut self) {
+        self.process = serve(self.directory.path(), self.port).0;
     }
 
     /// Host and port, as a registry is named.
@@ -153,10 +147,34 @@ impl DockerRegistry {
     }
 }
 
+/// Starts a registry in a folder, at a port or one that the system chooses, and waits for it.
+fn serve(directory: &Path, port: u16) -> (Child, u16) {
+    let mut process = Command::new("docker-registry")
+        .arg("serve")
+        .arg(directory.join("config.yml"))
+        .env("REGISTRY_HTTP_ADDR", format!("127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(process.stderr.take().unwrap());
+    let (sender, port) = mpsc::channel();
+    // Reads on, so that the registry never waits for its log to be read.
+    thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                let _ = sender.send(digits.parse().unwrap());
+            }
+        }
+    });
+    let port = port.recv_timeout(Duration::from_secs(60));
+    (process, port.expect("docker-registry did not start"))
+}
+
 impl Drop for DockerRegistry {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 

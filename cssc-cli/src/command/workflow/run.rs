@@ -5,9 +5,9 @@ use std::thread;
 
 use chrono::SecondsFormat;
 use clap::Args;
-use cssc_core::{Cause, DEFAULT_LIMIT, Status};
+use cssc_core::{Cause, DEFAULT_LIMIT, Outcome as StepOutcome, Reason, Status, Task};
 use cssc_engine::runner::{
-    Monitor, MonitorServer, Runner, RunnerError, RunnerSettings, ServeEvent,
+    Monitor, MonitorServer, Runner, RunnerError, RunnerEvent, RunnerSettings, ServeEvent,
 };
 use cssc_engine::store::Store;
 use cssc_engine::tool::Cancel;
@@ -68,12 +68,27 @@ pub(super) fn once(registry: &Registry, store: &Store, tools: &ToolArgs, limit: 
     let stop = stop_on_signals()?;
     let settings = tools.settings(limit);
     let mut progress = Progress::new();
+    let mut is_away = false;
     let cycle = with_runner(registry, store, tools, &settings, |runner| {
-        runner.run(Cause::Immediate, &stop, &mut |event| progress.tell(&event))
+        runner.run(Cause::Immediate, &stop, &mut |event| {
+            if let RunnerEvent::Done { work, outcome, .. } = &event
+                && work.run.task() == Task::Trigger
+            {
+                is_away = matches!(outcome, StepOutcome::Failed { retry: true, .. });
+            }
+            progress.tell(&event);
+        })
     })?;
+    let trigger = cycle.runs().next().and_then(|run| run.reason());
+    let is_incomplete = match trigger {
+        // A policy that is missing or not valid is an answer.
+        Some(Reason::Failed(_)) => is_away,
+        Some(Reason::Unavailable(_) | Reason::Interrupted(_)) => true,
+        _ => !cycle.has_ended(),
+    };
     Ok(match cycle.record().status() {
         Status::Succeeded => Answer::Yes,
-        _ if !cycle.has_ended() => Answer::Incomplete,
+        _ if is_incomplete => Answer::Incomplete,
         _ => Answer::No,
     })
 }

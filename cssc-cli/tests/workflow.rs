@@ -1,0 +1,593 @@
+//! Workflows from end to end: the `cssc` binary on a real registry, with stand-ins for Trivy and
+//! Copa that fail on demand.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may fail loudly, also in its helpers, with small numbers"
+)]
+
+#[path = "../../cssc-engine/tests/standin/mod.rs"]
+mod standin;
+#[path = "../../cssc-engine/tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{DockerRegistry, Setup, has_tools};
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Waits until something is so.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What a command came to.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+/// A process that runs a workflow; it is killed when the test ends.
+struct Runner {
+    process: Child,
+    lines: BufReader<ChildStderr>,
+    heard: String,
+}
+
+impl Runner {
+    fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap());
+        let heard = String::new();
+        Self {
+            process,
+            lines,
+            heard,
+        }
+    }
+
+    /// Reads what it says up to a line with these words.
+    #[track_caller]
+    fn hears(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.lines.read_line(&mut line).unwrap();
+            self.heard.push_str(&line);
+            assert!(read > 0, "`{words}` was not said: {}", self.heard);
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end: the exit code, and all it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = until("the end of the runner", || self.process.try_wait().unwrap());
+        self.lines.read_to_string(&mut self.heard).unwrap();
+        (status.code(), std::mem::take(&mut self.heard))
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Bench {
+    registry: DockerRegistry,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        let needed = ["docker-registry", "skopeo", "python3"];
+        has_tools(&needed).then(|| Self {
+            registry: DockerRegistry::start(Setup::default()),
+            folder: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    /// A policy that selects every tag of some repositories.
+    fn policy(&self, repositories: &[&str]) -> String {
+        let rule = |name: &&str| json!({"repository": name, "tags": ["*"], "enabled": true});
+        let policy = json!({
+            "version": "v1",
+            "tag-convention": "incremental",
+            "repositories": repositories.iter().map(rule).collect::<Vec<_>>(),
+        });
+        let path = self.folder.path().join("policy.json");
+        fs::write(&path, policy.to_string()).unwrap();
+        path.display().to_string()
+    }
+
+    /// `cssc` with words, on this registry, with the stand-ins and a state of its own.
+    fn command(&self, words: &str) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(standin::folder()).chain(std::env::split_paths(&path));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cssc"));
+        command
+            .args(words.split_whitespace())
+            .args(["--registry", &self.registry.host()])
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .env("NO_COLOR", "1")
+            .env("HOME", self.folder.path())
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .env("DOCKER_CONFIG", self.folder.path())
+            .env("STANDIN_FOLDER", self.folder.path())
+            .env("STANDIN_FAULTS", "")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn said(&self, words: &str) -> Said {
+        let output = self.command(words).output().unwrap();
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn start(&self, words: &str, faults: &str) -> Runner {
+        let mut command = self.command(words);
+        command.env("STANDIN_FAULTS", faults);
+        Runner::start(command)
+    }
+
+    fn create(&self, repositories: &[&str]) {
+        let policy = self.policy(repositories);
+        let words = format!("workflow create --config {policy} --schedule 7d");
+        self.said(&words).exits(0);
+    }
+
+    /// The rows of `list`.
+    fn rows(&self) -> Vec<Value> {
+        let said = self.said("workflow list --output json").exits(0);
+        said.json().as_array().unwrap().clone()
+    }
+
+    /// The image, the states of its scan and its patch, and the patched image or the reason.
+    fn states(&self) -> Vec<[String; 4]> {
+        let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        self.rows()
+            .iter()
+            .map(|row| {
+                let patched = text(row, "patchedImage");
+                [
+                    text(row, "image"),
+                    text(row, "scanStatus"),
+                    text(row, "patchStatus"),
+                    if patched.is_empty() {
+                        text(row, "reason")
+                    } else {
+                        patched
+                    },
+                ]
+            })
+            .collect()
+    }
+
+    /// The tags that are in the registry.
+    fn tags(&self, repository: &str) -> BTreeSet<String> {
+        let reference = format!("docker://{}/{repository}", self.registry.host());
+        let output = Command::new("skopeo")
+            .args(["list-tags", "--tls-verify=false", &reference])
+            .output()
+            .unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let tags = listed["Tags"].as_array().unwrap().iter();
+        tags.map(|tag| tag.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn has_tags(&self, repository: &str, tags: &[&str]) {
+        let tags: BTreeSet<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        assert_eq!(self.tags(repository), tags);
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state/cssc")
+    }
+}
+
+#[test]
+fn a_workflow_from_its_creation_to_its_end() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    bench.registry.push("python", &["3.12"], "CVE-2=");
+    bench.registry.push("python", &["3.13"], "CVE-3=2.0!");
+    let policy = bench.policy(&["python"]);
+    let create = format!("workflow create --config {policy} --schedule 7d");
+
+    let refused = bench.said(&format!("{create} --max-images 2")).exits(1);
+    assert_eq!(
+        refused.err,
+        "error: the policy selects 3 images and a workflow may run 2: narrow the policy or raise \
+         the limit\n"
+    );
+    bench.said("workflow show").exits(1);
+    bench.said(&create).exits(0);
+    let again = bench.said(&create).exits(1);
+    assert_eq!(
+        again.err,
+        "error: there is a workflow already: change it with `cssc workflow update`\n"
+    );
+    let shown = bench.said("workflow show --output json").exits(0).json();
+    assert_eq!(shown["schedule"], "7d");
+    let planned = bench.said("dry-run --policy --output json").exits(0).json();
+    assert_eq!(planned["images"][0]["patchTag"], "3.11-1", "{planned}");
+
+    let ran = bench.said("workflow run").exits(0);
+    assert!(
+        ran.err
+            .ends_with("cycle 1 succeeded: 3 images, 1 patched, 2 skipped, 0 failed, 0 canceled\n"),
+        "{}",
+        ran.err
+    );
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.13"]);
+    let row = bench.rows().remove(0);
+    for (field, value) in [
+        ("image", "python:3.11"),
+        ("workflowType", "continuouspatchv1"),
+        ("scanStatus", "Succeeded"),
+        ("scanRunId", "c1-2"),
+        ("patchStatus", "Succeeded"),
+        ("patchedImage", "python:3.11-1"),
+        ("patchRunId", "c1-3"),
+    ] {
+        assert_eq!(row[field], value, "{row}");
+    }
+    assert!(row["scanDate"].is_string() && row["patchDate"].is_string());
+    let states = |first: [&'static str; 2]| {
+        let clean = "no vulnerability found";
+        let stays = "the patch fixes none of the findings";
+        [
+            ["python:3.11", "Succeeded", first[0], first[1]],
+            ["python:3.12", "Succeeded", "Skipped", clean],
+            ["python:3.13", "Succeeded", "Skipped", stays],
+        ]
+    };
+    assert_eq!(bench.states(), states(["Succeeded", "python:3.11-1"]));
+
+    let runs = bench.said("task list-runs --output plain").exits(0);
+    assert_eq!(runs.out.lines().count(), 6, "{}", runs.out);
+    let log = bench.said("task logs --run-id c1-3 --follow").exits(0);
+    assert!(log.out.contains("INFO scanning "), "{}", log.out);
+
+    bench.said("workflow run").exits(0);
+    assert_eq!(
+        bench.states(),
+        states(["Skipped", "no vulnerability found"])
+    );
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.13"]);
+    let refused = bench.said("workflow run --max-images 2").exits(1);
+    assert!(
+        refused.err.contains("a workflow may run 2: "),
+        "{}",
+        refused.err
+    );
+
+    bench.said("workflow update --schedule 3d").exits(0);
+    let shown = bench.said("workflow show --output json").exits(0).json();
+    assert_eq!(shown["schedule"], "3d");
+    bench.said("workflow delete --yes").exits(0);
+    bench.said("workflow show").exits(1);
+    assert_eq!(bench.rows(), Vec::<Value>::new());
+    // That there is none is an answer, and nothing that could not be done.
+    bench.said("workflow run").exits(1);
+}
+
+#[test]
+fn killed_again_and_again_every_image_is_patched_once() {
+    let Some(bench) = Bench::new() else { return };
+    for tag in ["a", "b", "c"] {
+        bench.registry.push(
+            "killed",
+            &[tag],
+            &format!("CVE-1=2.0 os=debian after:{tag}"),
+        );
+    }
+    bench.create(&["killed"]);
+    let random = RandomState::new();
+    let mut kills = 0_u64;
+    let said = loop {
+        let mut runner = bench.start("workflow run --jobs 2 --pause 1s", "");
+        // Any moment, in a time that grows so that there is an end.
+        let time = Duration::from_millis(random.hash_one(kills) % (100 + 150 * kills));
+        let begin = Instant::now();
+        while runner.process.try_wait().unwrap().is_none() && begin.elapsed() < time {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let ended = runner.process.try_wait().unwrap().is_some();
+        if !ended {
+            kills += 1;
+            assert!(kills < 30);
+            runner.process.kill().unwrap();
+        }
+        let (code, said) = runner.end();
+        if ended {
+            assert_eq!(code, Some(0), "{said}");
+            break said;
+        }
+    };
+    assert!(kills > 1, "{said}");
+    assert!(said.contains("cycle 1 goes on"), "{said}");
+    bench.has_tags("killed", &["a", "a-1", "b", "b-1", "c", "c-1"]);
+    let done = |tag: &str| {
+        [
+            format!("killed:{tag}"),
+            "Succeeded".to_owned(),
+            "Succeeded".to_owned(),
+            format!("killed:{tag}-1"),
+        ]
+    };
+    assert_eq!(bench.states(), ["a", "b", "c"].map(done));
+}
+
+#[test]
+fn one_runner_at_a_time_and_canceled_from_elsewhere() {
+    let Some(bench) = Bench::new() else { return };
+    bench
+        .registry
+        .push("python", &["3.11", "3.12"], "CVE-1=2.0");
+    bench.create(&["python"]);
+    let mut first = bench.start("workflow run", "trivy:hang");
+    first.hears("scan python:3.11");
+    let second = bench.said("workflow run").exits(2);
+    let holder = format!("is run by process {} on `", first.process.id());
+    assert!(second.err.contains(&holder), "{}", second.err);
+    assert_eq!(bench.rows()[0]["scanStatus"], "Running");
+
+    let canceled = bench.said("workflow cancel-run").exits(0);
+    assert_eq!(
+        canceled.err,
+        "note: whoever runs the cycle is asked to cancel it\n"
+    );
+    let (code, said) = first.end();
+    assert_eq!(code, Some(1), "{said}");
+    for row in bench.states() {
+        assert_eq!(row[1], "Canceled", "{row:?}");
+    }
+    let nothing = bench.said("workflow cancel-run").exits(0);
+    assert_eq!(nothing.err, "note: nothing is queued or running\n");
+    // The next cycle is another one.
+    bench.said("workflow run").exits(0);
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.12-1"]);
+}
+
+#[test]
+fn what_tools_do_wrong_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    let scans = ["hang", "flood", "half", "garbage", "exit1"];
+    let patches = ["fail", "unpushed", "spoilt"];
+    let names = [&scans[..], &patches[..]].concat();
+    for name in &names {
+        bench.registry.push(name, &["1.0"], "CVE-1=2.0");
+    }
+    bench.create(&names);
+    let mut faults: Vec<String> = scans
+        .iter()
+        .map(|fault| format!("trivy:{fault}@{fault}"))
+        .collect();
+    for fault in ["fail@fail", "half@unpushed", "garbage@spoilt"] {
+        faults.push(format!("copa:{fault}"));
+    }
+    let words = "workflow run --jobs 3 --attempts 1 --step-limit 8s";
+    let runner = bench.start(words, &faults.join(","));
+    let (code, said) = runner.end();
+    assert_eq!(code, Some(1), "{said}");
+    let failed = bench.said("workflow list --run-status failed --output json");
+    let failed = failed.exits(0).json();
+    let failed: Vec<_> = failed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (
+                row["image"].as_str().unwrap(),
+                row["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("hang:1.0", "`trivy` did not end within 8 s"),
+        (
+            "half:1.0",
+            "the scan report is cut off at line 22 column 45: the scanner was stopped before it \
+             had written all of it",
+        ),
+        (
+            "garbage:1.0",
+            "the scan report is not JSON: expected value at line 1 column 1; run Trivy with \
+             `--format json`",
+        ),
+        (
+            "fail:1.0",
+            "`copa` ended with exit code 1: FATAL failed on demand",
+        ),
+        (
+            "spoilt:1.0",
+            "`trivy` ended with exit code 1: json.decoder.JSONDecodeError: Expecting value: line \
+             1 column 1 (char 0)",
+        ),
+    ];
+    assert_eq!(failed, expected);
+    let well: Vec<_> = bench
+        .states()
+        .into_iter()
+        .filter(|row| !row.contains(&"Failed".to_owned()))
+        .map(|row| row.join(" "))
+        .collect();
+    let expected = [
+        "flood:1.0 Succeeded Succeeded flood:1.0-1",
+        "exit1:1.0 Succeeded Succeeded exit1:1.0-1",
+        "unpushed:1.0 Succeeded Skipped the patcher found nothing to do",
+    ];
+    assert_eq!(well, expected);
+    bench.has_tags("flood", &["1.0", "1.0-1"]);
+    for name in ["hang", "half", "garbage", "fail", "unpushed", "spoilt"] {
+        bench.has_tags(name, &["1.0"]);
+    }
+}
+
+#[test]
+fn a_registry_that_goes_away_and_comes_back() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    bench
+        .registry
+        .push("python", &["3.11", "3.12"], "CVE-1=2.0");
+    bench.create(&["python"]);
+    let words = "workflow run --attempts 20 --pause 1s --timeout 1s";
+    let mut runner = bench.start(words, "");
+    runner.hears("patch python:3.11");
+    bench.registry.stop();
+    runner.hears("failed: ");
+    bench.registry.start_again();
+    let (code, said) = runner.end();
+    assert_eq!(code, Some(0), "{said}");
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.12-1"]);
+
+    bench.registry.stop();
+    let away = bench.said("workflow run --attempts 2 --pause 1s --timeout 1s");
+    let away = away.exits(2);
+    assert!(
+        away.err
+            .ends_with(" refuses connections: is a registry running there?\n"),
+        "{}",
+        away.err
+    );
+}
+
+/// A file system of a few hundred kilobytes.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(place: PathBuf) -> Option<Self> {
+        fs::create_dir_all(&place).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "cssc"])
+            .arg(&place)
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(place));
+        }
+        eprintln!("left out: a small disk cannot be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_is_lost() {
+    let Some(bench) = Bench::new() else { return };
+    let Some(disk) = SmallDisk::mount(bench.state()) else {
+        return;
+    };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    bench.create(&["python"]);
+    bench.rows();
+    let filler = disk.0.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let full = bench.said("workflow run --attempts 1").exits(2);
+    assert!(
+        full.err.contains("the disk is full; free some space"),
+        "{}",
+        full.err
+    );
+    fs::remove_file(&filler).unwrap();
+    bench.said("workflow run").exits(0);
+    bench.has_tags("python", &["3.11", "3.11-1"]);
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn served_it_takes_what_is_queued_and_ends_when_told() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let policy = bench.policy(&["python"]);
+    let words = format!("workflow create --config {policy} --schedule 7d");
+    let said = bench
+        .said(&format!("{words} --run-immediately --no-wait"))
+        .exits(0);
+    assert!(said.err.contains("the cycle is queued"), "{}", said.err);
+
+    let mut server = bench.start("workflow serve --listen 127.0.0.1:0", "");
+    let line = server.hears("/healthz and /metrics at http://");
+    let address = line.trim_end().rsplit('/').next().unwrap();
+    server.hears("cycle 1 succeeded");
+    let health = get(address, "/healthz");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    // While it waits it takes what is asked for.
+    server.hears("next run: ");
+    bench
+        .said("workflow update --schedule 3d --run-immediately --no-wait")
+        .exits(0);
+    server.hears("cycle 2 succeeded");
+    let metrics = get(address, "/metrics");
+    let patched = "\ncssc_patched_images_total 1\n";
+    assert!(metrics.contains(patched), "{metrics}");
+    bench.has_tags("python", &["3.11", "3.11-1"]);
+
+    server.hears("next run: ");
+    server.signal("TERM");
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+}
