@@ -498,8 +498,17 @@ fn a_registry_that_goes_away_and_comes_back() {
     assert_eq!(code, Some(0), "{said}");
     bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.12-1"]);
 
+    // It stays away: in the middle of a cycle the images have failed, and a cycle that has not
+    // begun cannot be run.
+    let words = "workflow run --attempts 2 --pause 1s --timeout 1s";
+    let mut runner = bench.start(words, "trivy:slow");
+    runner.hears("scan python:3.11");
     bench.registry.stop();
-    let away = bench.said("workflow run --attempts 2 --pause 1s --timeout 1s");
+    let (code, said) = runner.end();
+    assert_eq!(code, Some(1), "{said}");
+    let failed = bench.said("workflow list --run-status failed --output plain");
+    assert_eq!(failed.exits(0).out, "python:3.11\npython:3.12\n");
+    let away = bench.said(words);
     let away = away.exits(2);
     assert!(
         away.err
@@ -543,18 +552,29 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
     bench.create(&["python"]);
     bench.rows();
     let filler = disk.0.join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    drop(file);
+    let fill = || {
+        let mut file = fs::File::create(&filler).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    };
+    let what = "the disk is full; free some space and start again, what was recorded is kept";
+    fill();
     let full = bench.said("workflow run --attempts 1").exits(2);
-    assert!(
-        full.err.contains("the disk is full; free some space"),
-        "{}",
-        full.err
-    );
+    assert!(full.err.contains(what), "{}", full.err);
     fs::remove_file(&filler).unwrap();
     bench.said("workflow run").exits(0);
     bench.has_tags("python", &["3.11", "3.11-1"]);
+
+    // It fills while a tool is at work, whose report has no room either.
+    bench.registry.push("python", &["3.12"], "CVE-1=2.0");
+    let mut runner = bench.start("workflow run --attempts 1", "trivy:slow");
+    runner.hears("scan python:3.12");
+    fill();
+    let (code, said) = runner.end();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(what), "{said}");
+    fs::remove_file(&filler).unwrap();
+    bench.said("workflow run").exits(0);
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.12-1"]);
 }
 
 fn get(address: &str, path: &str) -> String {
