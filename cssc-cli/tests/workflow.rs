@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::similar_names,
     reason = "a test may fail loudly, also in its helpers, with small numbers"
 )]
 
@@ -335,7 +336,7 @@ fn killed_again_and_again_every_image_is_patched_once() {
     loop {
         let mut runner = bench.start("workflow run --jobs 2 --pause 1s", "");
         // Any moment, in a time that grows so that there is an end.
-        let time = Duration::from_millis(random.hash_one(kills) % (100 + 150 * kills));
+        let time = Duration::from_millis(random.hash_one(kills) % (300 + 400 * kills));
         let begin = Instant::now();
         while runner.process.try_wait().unwrap().is_none() && begin.elapsed() < time {
             thread::sleep(Duration::from_millis(5));
@@ -552,12 +553,12 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
     bench.create(&["python"]);
     bench.rows();
     let filler = disk.0.join("filler");
-    let fill = || {
+    let use_up = || {
         let mut file = fs::File::create(&filler).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     };
     let what = "the disk is full; free some space and start again, what was recorded is kept";
-    fill();
+    use_up();
     let full = bench.said("workflow run --attempts 1").exits(2);
     assert!(full.err.contains(what), "{}", full.err);
     fs::remove_file(&filler).unwrap();
@@ -568,7 +569,7 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
     bench.registry.push("python", &["3.12"], "CVE-1=2.0");
     let mut runner = bench.start("workflow run --attempts 1", "trivy:slow");
     runner.hears("scan python:3.12");
-    fill();
+    use_up();
     let (code, said) = runner.end();
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains(what), "{said}");
