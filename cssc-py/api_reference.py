@@ -23,7 +23,7 @@ def members(cls: type) -> list[str]:
     for name, value in sorted(vars(cls).items()):
         if name.startswith("_"):
             continue
-        doc = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+        doc = (inspect.getdoc(getattr(cls, name)) or "").split("\n\n")[0].replace("\n", " ")
         callable_ = callable(value) or isinstance(value, staticmethod)
         shown = signature(name, getattr(cls, name)) if callable_ else name
         shown = shown.replace("(self, /)", "()").replace("(self, /, ", "(").replace("(self, ", "(")

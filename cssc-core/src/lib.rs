@@ -66,7 +66,7 @@ pub use config::{
 pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
 pub use dialect::{Dialect, DialectError};
 pub use inventory::{Inventory, InventoryError, Listing};
-pub use lineage::{ImageTag, Lineage, Lineages};
+pub use lineage::{ImageTag, Lineage, Lineages, NoOriginal};
 pub use name::{MAX_REPOSITORY_LEN, MAX_TAG_LEN, NameError, Registry, Repository, Tag, TagRef};
 pub use pattern::{Glob, Selector, SelectorError};
 pub use plan::{

@@ -135,6 +135,31 @@ impl Lineages {
             .and_then(|original| original.lineage_in(&self.tags, self.convention))
     }
 
+    /// The lineage of `original`, or why there is none.
+    ///
+    /// ```
+    /// use cssc_core::{Lineages, TagConvention, TagSet};
+    ///
+    /// let tags = TagSet::new(["3.11", "3.11-1"])?;
+    /// let lineages = Lineages::new(&tags, TagConvention::Incremental);
+    /// let error = lineages.find(&"3.11-1".parse()?).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "`3.11-1` is reserved for a patch of `3.11`: ask for the original"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails when the tag is not there, and for a patch tag of either convention, there or not.
+    pub fn find(&self, original: &Tag) -> Result<Lineage<'_>, NoOriginal> {
+        self.get(original.as_str()).ok_or_else(|| NoOriginal {
+            tag: original.clone(),
+            has_tags: !self.tags.is_empty(),
+        })
+    }
+
     /// The patch tags of this convention whose original is not there or is itself reserved, in
     /// byte order.
     pub fn orphans(&self) -> impl Iterator<Item = PatchTag<'_>> {
@@ -188,6 +213,40 @@ fn leave_blocks(enclosing: &mut Vec<(TagRef<'_>, usize)>, tag: TagRef<'_>) {
 fn is_in_block(tag: &str, original: &str) -> bool {
     tag.as_bytes().get(original.len()) == Some(&b'-') && tag.starts_with(original)
 }
+
+/// There is no such original tag: it is not there, or it is a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoOriginal {
+    tag: Tag,
+    has_tags: bool,
+}
+
+impl NoOriginal {
+    /// Whether the tag is one that is reserved for patches.
+    pub fn is_reserved(&self) -> bool {
+        Suffix::of(self.tag.as_ref()).is_some()
+    }
+}
+
+impl fmt::Display for NoOriginal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tag = &self.tag;
+        let patch = TagConvention::ALL
+            .into_iter()
+            .find_map(|convention| convention.parse(tag.as_ref()));
+        match patch {
+            Some(patch) => write!(
+                f,
+                "`{tag}` is reserved for a patch of `{}`: ask for the original",
+                patch.original()
+            ),
+            None if self.has_tags => write!(f, "there is no tag `{tag}`"),
+            None => write!(f, "there is no tag `{tag}`: there are no tags"),
+        }
+    }
+}
+
+impl std::error::Error for NoOriginal {}
 
 /// One original tag and its newest patch under one convention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

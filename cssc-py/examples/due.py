@@ -14,7 +14,7 @@ import cssc
 
 
 def main(policy: str, tags: str, interval: str, created: str) -> None:
-    plan = cssc.plan(Path(policy), json.loads(Path(tags).read_text()))
+    plan = cssc.plan(Path(policy), json.loads(Path(tags).read_text("utf-8")))
     schedule = cssc.Schedule(interval, created=datetime.fromisoformat(created))
     run = schedule.next_after(datetime.now(timezone.utc))
     for name, value in [

@@ -30,9 +30,10 @@ def newest(match: re.Match[str], inventory: dict[str, list[str]]) -> str:
 
 
 def main(deployment: str, tags: str) -> None:
-    inventory = json.loads(Path(tags).read_text())
+    inventory = json.loads(Path(tags).read_text("utf-8"))
     path = Path(deployment)
-    path.write_text(IMAGE.sub(lambda match: newest(match, inventory), path.read_text()))
+    text = IMAGE.sub(lambda match: newest(match, inventory), path.read_text("utf-8"))
+    path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cssc_core::{Checked, Diagnostic, POLICY_SCHEMA, POLICY_TEMPLATE};
+use cssc_core::{Checked, Diagnostic, MAX_POLICY_LEN, POLICY_SCHEMA, POLICY_TEMPLATE};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -47,14 +47,29 @@ fn read(policy: &Bound<'_, PyAny>) -> PyResult<Checked> {
         return Ok(policy.py().detach(|| cssc_core::Config::check(&bytes)));
     }
     if policy.is_instance_of::<pyo3::types::PyDict>() {
-        let value = serde_json::from_str(&to_json_text(policy)?)
-            .map_err(|error| PyTypeError::new_err(error.to_string()))?;
-        return Ok(cssc_core::Config::check_value(&value));
+        let text = to_json_text(policy)?;
+        return Ok(policy.py().detach(|| check_parsed(&text)));
     }
     let kind = policy.get_type().name()?;
     Err(PyTypeError::new_err(format!(
         "a policy must be a string, bytes, a path or a dict, not {kind}"
     )))
+}
+
+/// Checks what was given parsed, by way of its JSON.
+fn check_parsed(text: &str) -> Checked {
+    match serde_json::from_str(text) {
+        Ok(value) if text.len() <= MAX_POLICY_LEN => cssc_core::Config::check_value(&value),
+        // Too deep, too long, a number out of range: what is found in text is found here too, but
+        // at places nobody has seen.
+        _ => {
+            let mut checked = cssc_core::Config::check(text.as_bytes());
+            for found in &mut checked.diagnostics {
+                found.location = None;
+            }
+            checked
+        }
+    }
 }
 
 fn to_row<'py>(py: Python<'py>, found: &Diagnostic) -> PyResult<Bound<'py, PyAny>> {
@@ -106,6 +121,12 @@ impl Config {
         };
         let text = unusable.into_config().err().map(|error| error.to_string());
         Err(error(py, "ConfigError", (text, rows)))
+    }
+
+    /// What a pattern takes apart.
+    #[classattr]
+    fn __match_args__() -> (&'static str, &'static str) {
+        ("tag_convention", "rules")
     }
 
     /// How patches are tagged.

@@ -93,6 +93,8 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
 pub(crate) fn to_json_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let options = PyDict::new(value.py());
     options.set_item("allow_nan", false)?;
+    // Escaped, half of a surrogate pair would get through.
+    options.set_item("ensure_ascii", false)?;
     let text = value
         .py()
         .import("json")?

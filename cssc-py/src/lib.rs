@@ -28,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use super::schedule::{Schedule, check_interval};
     #[pymodule_export]
-    use super::tags::lineages;
+    use super::tags::{lineage, lineages};
     #[pymodule_export]
     use super::workflow::Cycle;
 

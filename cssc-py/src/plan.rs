@@ -11,6 +11,9 @@ use crate::config::Config;
 use crate::convert::{invalid, member, package, to_python};
 use crate::tags::tag_set;
 
+/// How far each level of JSON may be indented; an indent without bound takes memory without bound.
+const MAX_INDENT: usize = 16;
+
 /// A plan, and the inventory it was made from.
 #[pyclass(frozen, module = "cssc")]
 pub(crate) struct Plan {
@@ -30,7 +33,12 @@ fn listing(tags: &Bound<'_, PyAny>) -> PyResult<Listing> {
     if tags.is_none() {
         Ok(Listing::Absent)
     } else if tags.is_instance_of::<pyo3::exceptions::PyException>() {
-        Ok(Listing::Unavailable(tags.str()?.to_cow()?.into_owned()))
+        let reason = tags.str()?.to_cow()?.into_owned();
+        Ok(Listing::Unavailable(if reason.is_empty() {
+            tags.get_type().name()?.to_cow()?.into_owned()
+        } else {
+            reason
+        }))
     } else {
         Ok(Listing::Found(tag_set(tags)?))
     }
@@ -109,6 +117,12 @@ impl Plan {
         };
         let inventory = self::inventory(inventory, &repositories)?;
         plan_of(py, config, inventory, dialect, limit)
+    }
+
+    /// What a pattern takes apart.
+    #[classattr]
+    fn __match_args__() -> (&'static str,) {
+        ("images",)
     }
 
     /// Whose reading of the rules decided.
@@ -222,6 +236,10 @@ impl Plan {
     /// The plan as JSON, in the shape of the command line's.
     #[pyo3(signature = (*, indent = None))]
     fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
+        if let Some(indent) = indent.filter(|&indent| indent > MAX_INDENT) {
+            let message = format!("an indent must be at most {MAX_INDENT} spaces, not `{indent}`");
+            return Err(invalid(py, message));
+        }
         let written = py.detach(|| match indent {
             None => serde_json::to_string(&self.inner),
             Some(indent) => {

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use cssc_core::{Dialect, Interval};
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyTuple};
@@ -22,6 +22,11 @@ pub(crate) struct Runs {
     inner: cssc_core::Runs,
 }
 
+/// Python's years end.
+fn is_in_python(run: &DateTime<Utc>) -> bool {
+    run.year() <= 9999
+}
+
 #[pymethods]
 impl Runs {
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -29,7 +34,7 @@ impl Runs {
     }
 
     fn __next__(&mut self) -> Option<DateTime<Utc>> {
-        self.inner.next()
+        self.inner.next().filter(is_in_python)
     }
 }
 
@@ -48,6 +53,12 @@ impl Schedule {
         Ok(Self {
             inner: cssc_core::Schedule::new(interval, instant(created)?, dialect),
         })
+    }
+
+    /// What a pattern takes apart.
+    #[classattr]
+    fn __match_args__() -> (&'static str, &'static str, &'static str) {
+        ("interval", "created", "dialect")
     }
 
     /// The interval as text: `7d`.
@@ -80,10 +91,11 @@ impl Schedule {
         self.inner.cron()
     }
 
-    /// The first run after an instant.
+    /// The first run after an instant; None after the last year that Python knows.
     #[pyo3(signature = (instant_, /))]
     fn next_after(&self, instant_: &Bound<'_, PyAny>) -> PyResult<Option<DateTime<Utc>>> {
-        Ok(self.inner.next_after(instant(instant_)?))
+        let next = self.inner.next_after(instant(instant_)?);
+        Ok(next.filter(is_in_python))
     }
 
     /// The runs after an instant, in order.
@@ -100,17 +112,29 @@ impl Schedule {
         }
     }
 
-    /// Whether the workflow runs on a date (UTC).
+    /// Whether the workflow runs on a date of UTC; of an aware datetime, its date in UTC.
     #[pyo3(signature = (date, /))]
-    fn is_run_day(&self, date: NaiveDate) -> bool {
-        self.inner.is_run_day(date)
+    fn is_run_day(&self, date: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let class = date.py().import("datetime")?.getattr("datetime")?;
+        let date = if date.is_instance(&class)? {
+            instant(date)?.date_naive()
+        } else {
+            date.extract()?
+        };
+        Ok(self.inner.is_run_day(date))
     }
 
     /// The run days of a month.
-    fn run_days(&self, year: i32, month: u32) -> Vec<NaiveDate> {
-        NaiveDate::from_ymd_opt(year, month, 1)
-            .map(|first| self.inner.run_days_in_month(first).collect())
-            .unwrap_or_default()
+    fn run_days(&self, py: Python<'_>, year: i32, month: u32) -> PyResult<Vec<NaiveDate>> {
+        let first = NaiveDate::from_ymd_opt(year, month, 1)
+            .filter(|first| (1..=9999).contains(&first.year()))
+            .ok_or_else(|| {
+                let message = format!(
+                    "`{year}-{month:02}` is not a month: years are 1 to 9999, months 1 to 12"
+                );
+                invalid(py, message)
+            })?;
+        Ok(self.inner.run_days_in_month(first).collect())
     }
 
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

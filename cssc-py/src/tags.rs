@@ -1,6 +1,6 @@
 //! The tags of a repository, told apart.
 
-use cssc_core::{Lineages, TagConvention, TagSet};
+use cssc_core::{Lineage, Lineages, Tag, TagConvention, TagSet};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -28,6 +28,39 @@ pub(crate) fn tag_set(tags: &Bound<'_, PyAny>) -> PyResult<TagSet> {
     Ok(py.detach(|| builder.finish()))
 }
 
+fn to_row<'py>(
+    py: Python<'py>,
+    lineages: &Lineages,
+    lineage: Lineage<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let patches = lineages.patches(lineage.original());
+    let patches: Vec<String> = patches.iter().map(ToString::to_string).collect();
+    package(py, "Lineage")?.call1((
+        lineage.original().as_str(),
+        pyo3::types::PyTuple::new(py, patches)?,
+        lineage.newest().to_string(),
+        lineage.next_patch().ok().map(|patch| patch.to_string()),
+    ))
+}
+
+/// One original with its patches.
+#[pyfunction]
+pub(crate) fn lineage<'py>(
+    py: Python<'py>,
+    tags: &Bound<'py, PyAny>,
+    original: &str,
+    convention: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let convention: TagConvention = convention.parse().map_err(|error| invalid(py, error))?;
+    let original: Tag = original.parse().map_err(|error| invalid(py, error))?;
+    let tags = tag_set(tags)?;
+    let lineages = py.detach(|| Lineages::new(&tags, convention));
+    let found = lineages
+        .find(&original)
+        .map_err(|error| invalid(py, error))?;
+    to_row(py, &lineages, found)
+}
+
 /// The originals with their patches, and the patch tags without an original.
 #[pyfunction]
 pub(crate) fn lineages<'py>(
@@ -38,20 +71,9 @@ pub(crate) fn lineages<'py>(
     let convention: TagConvention = convention.parse().map_err(|error| invalid(py, error))?;
     let tags = tag_set(tags)?;
     let lineages = py.detach(|| Lineages::new(&tags, convention));
-    let class = package(py, "Lineage")?;
     let originals = lineages
         .iter()
-        .map(|lineage| {
-            let patches = lineages.patches(lineage.original());
-            let patches: Vec<String> = patches.iter().map(ToString::to_string).collect();
-            let next = lineage.next_patch().ok().map(|patch| patch.to_string());
-            class.call1((
-                lineage.original().as_str(),
-                pyo3::types::PyTuple::new(py, patches)?,
-                lineage.newest().to_string(),
-                next,
-            ))
-        })
+        .map(|lineage| to_row(py, &lineages, lineage))
         .collect::<PyResult<_>>()?;
     Ok((
         originals,

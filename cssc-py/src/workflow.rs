@@ -1,9 +1,11 @@
 //! The workflow as a machine, driven from Python. Work and outcomes are dictionaries in the
 //! shape of the core's JSON.
 
+use std::num::NonZeroU32;
+
 use cssc_core::{Cause, CycleImage, CycleOptions, Outcome, Owner, RunId, StatusFilter};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,6 +13,8 @@ use crate::convert::{error, instant, invalid, to_json_text, to_python};
 use crate::plan::Plan;
 
 /// One execution of a workflow.
+// It is borrowed only while nothing of Python's can run, so that threads that share it, and time
+// zones and outcomes written in Python, never meet it half way.
 #[pyclass(module = "cssc")]
 pub(crate) struct Cycle {
     inner: cssc_core::Cycle,
@@ -22,23 +26,55 @@ fn to_dict<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, 
 }
 
 fn from_dict<T: DeserializeOwned>(value: &Bound<'_, PyAny>) -> PyResult<T> {
-    serde_json::from_str(&to_json_text(value)?).map_err(|error| invalid(value.py(), error))
+    // By way of a value: a place in a text that nobody has seen helps nobody.
+    serde_json::from_str(&to_json_text(value)?)
+        .and_then(serde_json::from_value)
+        .map_err(|error| invalid(value.py(), error))
 }
 
 #[pymethods]
 impl Cycle {
     #[new]
-    #[pyo3(signature = (id, /, *, now, owner = 0, scheduled = None, **options))]
+    #[pyo3(signature = (
+        id,
+        /,
+        *,
+        now,
+        owner = 0,
+        scheduled = None,
+        jobs = CycleOptions::default().jobs,
+        attempts = CycleOptions::default().attempts,
+        pause_seconds = CycleOptions::default().pause_seconds,
+        step_limit_seconds = CycleOptions::default().step_limit_seconds,
+        interruptions = CycleOptions::default().interruptions,
+        verify = CycleOptions::default().verify,
+        limit = CycleOptions::default().limit,
+    ), text_signature = "(id, /, *, now, owner=0, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, limit=100)")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are keywords in Python, where a misspelled one must be an error"
+    )]
     fn new(
         id: u64,
         now: &Bound<'_, PyAny>,
         owner: u32,
         scheduled: Option<&Bound<'_, PyAny>>,
-        options: Option<&Bound<'_, PyDict>>,
+        jobs: NonZeroU32,
+        attempts: NonZeroU32,
+        pause_seconds: u32,
+        step_limit_seconds: u32,
+        interruptions: u32,
+        verify: bool,
+        limit: Option<u64>,
     ) -> PyResult<Self> {
-        let options: CycleOptions = match options {
-            Some(options) => from_dict(options)?,
-            None => CycleOptions::default(),
+        let options = CycleOptions {
+            jobs,
+            attempts,
+            pause_seconds,
+            step_limit_seconds,
+            interruptions,
+            verify,
+            limit,
         };
         let cause = match scheduled {
             Some(run) => Cause::Scheduled(instant(run)?),
@@ -63,14 +99,18 @@ impl Cycle {
 
     /// What to do next: `{"work": …}`, `{"waitUntil": …}`, `"idle"` or `"done"`.
     #[pyo3(signature = (now, /))]
-    fn next_work<'py>(&mut self, now: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let next = self.inner.next_work(instant(now)?);
-        to_dict(now.py(), &next)
+    fn next_work<'py>(
+        slf: &Bound<'py, Self>,
+        now: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let now = instant(now)?;
+        let next = slf.try_borrow_mut()?.inner.next_work(now);
+        to_dict(slf.py(), &next)
     }
 
     /// Report what a step came to.
     fn report(
-        &mut self,
+        slf: &Bound<'_, Self>,
         run: &str,
         attempt: u32,
         outcome: &Bound<'_, PyAny>,
@@ -79,37 +119,43 @@ impl Cycle {
         let py = outcome.py();
         let run: RunId = run.parse().map_err(|error| invalid(py, error))?;
         let outcome: Outcome = from_dict(outcome)?;
-        self.inner
-            .report(run, attempt, outcome, instant(now)?)
-            .map_err(|cause| error(py, "WorkflowError", (cause.to_string(),)))
+        let now = instant(now)?;
+        let reported = slf
+            .try_borrow_mut()?
+            .inner
+            .report(run, attempt, outcome, now);
+        reported.map_err(|cause| error(py, "WorkflowError", (cause.to_string(),)))
     }
 
     /// Cancel what is queued or running; how many runs that were.
     #[pyo3(signature = (now, /))]
-    fn cancel(&mut self, now: &Bound<'_, PyAny>) -> PyResult<usize> {
-        Ok(self.inner.cancel(instant(now)?))
+    fn cancel(slf: &Bound<'_, Self>, now: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let now = instant(now)?;
+        Ok(slf.try_borrow_mut()?.inner.cancel(now))
     }
 
     /// The changes to store since this was asked last.
-    fn take_changes<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_dict(py, &self.inner.take_changes())
+    fn take_changes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let changes = slf.try_borrow_mut()?.inner.take_changes();
+        to_dict(slf.py(), &changes)
     }
 
     /// A status row for each image, or those that a status selects.
     #[pyo3(signature = (*, run_status = None))]
-    fn rows<'py>(&self, py: Python<'py>, run_status: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    fn rows<'py>(slf: &Bound<'py, Self>, run_status: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
         let filter: Option<StatusFilter> = run_status
             .map(str::parse)
             .transpose()
             .map_err(|error| invalid(py, error))?;
-        let rows: Vec<_> = self
-            .inner
-            .rows()
-            .filter(|row| {
+        let rows = {
+            let cycle = slf.try_borrow()?;
+            let asked = cycle.inner.rows().filter(|row| {
                 filter.is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
-            })
-            .collect();
-        to_dict(py, &rows)
+            });
+            serde_json::to_value(asked.collect::<Vec<_>>())
+        };
+        to_python(py, &rows.map_err(|error| invalid(py, error))?)
     }
 
     /// Whether the cycle has ended.
@@ -124,11 +170,12 @@ impl Cycle {
     }
 
     fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let text = slf.try_borrow()?.to_json(py)?;
         let rebuild = py.get_type::<Self>().getattr("from_json")?;
-        Ok((rebuild, PyTuple::new(py, [self.to_json(py)?])?))
+        Ok((rebuild, PyTuple::new(py, [text])?))
     }
 
     /// The images of a plan, in the shape of an outcome's `images`.

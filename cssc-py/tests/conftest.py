@@ -11,4 +11,4 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 def vectors(name: str) -> Any:
-    return json.loads((ROOT / "cssc-core" / "tests" / "vectors" / f"{name}.json").read_text())
+    return json.loads((ROOT / "cssc-core" / "tests" / "vectors" / f"{name}.json").read_text("utf-8"))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, get_type_hints
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -72,6 +73,7 @@ def test_repr_can_be_read() -> None:
     assert f"{cssc.TagConvention.FLOATING}" == "floating"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 says less of its types")
 def test_rows_match_patterns() -> None:
     # Written out, because `match` is newer than the oldest Python that is supported.
     assert cssc.Image.__match_args__ == (
@@ -81,6 +83,46 @@ def test_rows_match_patterns() -> None:
         "scan_tag",
         "patch_tag",
     )
+
+
+    assert cssc.Schedule.__match_args__ == ("interval", "created", "dialect")
+    assert cssc.Config.__match_args__ == ("tag_convention", "rules")
+    assert cssc.Plan.__match_args__ == ("images",)
+
+
+def test_names_are_public() -> None:
+    for name in cssc.__all__:
+        value = getattr(cssc, name)
+        if isinstance(value, type):
+            assert (value.__module__, value.__qualname__) == ("cssc", name)
+    assert get_type_hints(cssc.Image)["latest_patch"] == Optional[str]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    policy: dict[str, Any] = {}
+    for _ in range(depth):
+        policy = {"x": policy}
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (nested(300), "too-deep"),
+        ({"version": "x" * (11 << 20)}, "too-large"),
+        ({"version": 10**400}, "wrong-type"),
+    ],
+)
+def test_a_hostile_dictionary_has_findings(policy: Any, code: str) -> None:
+    found = cssc.check(policy)
+    assert code in [row.code for row in found]
+    assert {(row.line, row.column) for row in found} == {(None, None)}
+    assert [row.code for row in found] == [row.code for row in cssc.check(json.dumps(policy))]
+
+
+def test_an_exception_without_words_is_named() -> None:
+    unavailable = cssc.plan(POLICY, {"python": TimeoutError()}).unavailable
+    assert unavailable == [cssc.Unavailable("python", "TimeoutError")]
 
 
 def test_the_plan_is_its_json() -> None:
@@ -108,7 +150,7 @@ def test_the_plan_is_its_json() -> None:
 
 def test_a_policy_from_anything() -> None:
     path = EXAMPLES / "continuouspatching.json"
-    text = path.read_text()
+    text = path.read_text("utf-8")
     config = cssc.Config(path)
     assert config == cssc.Config(text) == cssc.Config(text.encode())
     assert config == cssc.Config(json.loads(text))
@@ -182,11 +224,28 @@ def test_errors_have_one_base() -> None:
         (lambda: cssc.plan(7, TAGS), TypeError, "not int"),
         (lambda: cssc.plan({"version": float("nan")}, TAGS), ValueError, ""),
         (lambda: cssc.plan({"version": {1, 2}}, TAGS), TypeError, "set"),
+        (lambda: cssc.check({"version": "\ud800"}), UnicodeEncodeError, "surrogates"),
+        (lambda: plan().to_json(indent=17), cssc.InvalidValueError, "at most 16 spaces, not `17`"),
+        (lambda: plan().to_json(indent=1 << 62), cssc.InvalidValueError, "at most 16 spaces"),
+        (lambda: schedule().run_days(2024, 13), cssc.InvalidValueError, "`2024-13` is not a month"),
+        (lambda: schedule().run_days(0, 1), cssc.InvalidValueError, "years are 1 to 9999"),
+        (lambda: schedule().is_run_day(datetime(2024, 1, 7)), ValueError, "naive datetime"),
+        (lambda: schedule().is_run_day(wrong("2024-01-07")), TypeError, ""),
+        (lambda: cssc.Cycle(1, now=CREATED, **wrong({"atempts": 5})), TypeError, "atempts"),
+        (lambda: cssc.Cycle(1, now=CREATED, jobs=0), ValueError, ""),
+        (lambda: cssc.Cycle(1, now=CREATED, jobs=wrong("x")), TypeError, ""),
+        (lambda: cssc.newest(["a b"], "a"), ValueError, "`a b` is not a valid tag"),
+        (lambda: cssc.next_tag([], "a b"), ValueError, "`a b` is not a valid tag"),
         (lambda: cssc.Config("\ud800"), UnicodeEncodeError, "surrogates"),
         (lambda: cssc.plan(POLICY, {"python": ["\ud800"]}), UnicodeEncodeError, "surrogates"),
         (lambda: cssc.Config(Path("/nowhere.json")), FileNotFoundError, "nowhere"),
         (lambda: cssc.Config(b" " * (11 << 20)), cssc.ConfigError, "10 MiB"),
-        (lambda: cssc.newest(["3.11"], "3.12"), cssc.InvalidValueError, "no original tag"),
+        (lambda: cssc.newest(["3.11"], "3.12"), cssc.InvalidValueError, "there is no tag `3.12`"),
+        (
+            lambda: cssc.newest(["3.11", "3.11-2"], "3.11-2"),
+            cssc.InvalidValueError,
+            "`3.11-2` is reserved for a patch of `3.11`: ask for the original",
+        ),
         (lambda: cssc.lineages(["a"], "rolling"), ValueError, "not a tag convention"),
         (lambda: cssc.matches("[", "a"), ValueError, "not a valid glob"),
         (lambda: cssc.scan_verdict(b"{}"), cssc.ScanError, ""),
@@ -216,8 +275,12 @@ def test_the_schedule() -> None:
     assert [day.day for day in schedule_.run_days(2024, 2)] == [1, 8, 15, 22, 29]
     assert (schedule_.interval, schedule_.days, schedule_.cron) == ("7d", 7, "30 9 */7 * *")
     end = datetime.max.replace(tzinfo=timezone.utc)
-    with pytest.raises((OverflowError, ValueError)):
-        schedule_.next_after(end)
+    assert schedule_.next_after(end) is None
+    last = datetime(9999, 12, 30, tzinfo=timezone.utc)
+    assert [run.day for run in cssc.Schedule("30d", created=last)] == []
+    tokyo = timezone(timedelta(hours=9))
+    assert schedule_.is_run_day(datetime(2024, 1, 8, 1, tzinfo=tokyo))
+    assert not schedule_.is_run_day(datetime(2024, 1, 7, 1, tzinfo=tokyo))
 
 
 def test_notebooks() -> None:
@@ -310,6 +373,54 @@ def test_the_machine_is_driven_from_python() -> None:
     assert canceled.has_ended
 
 
+def test_the_options_of_a_cycle() -> None:
+    options = {
+        "jobs": 2,
+        "attempts": 4,
+        "pause_seconds": 5,
+        "step_limit_seconds": 6,
+        "interruptions": 7,
+        "verify": False,
+        "limit": None,
+    }
+    text = cssc.Cycle(1, now=CREATED, **wrong(options)).to_json()
+    for name, value in options.items():
+        head, *tail = name.split("_")
+        key = head + "".join(word.title() for word in tail)
+        assert f'"{key}":{json.dumps(value)}' in text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 says less of its types")
+def test_the_defaults_of_a_cycle_are_those_it_says() -> None:
+    said = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cssc.Cycle).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    assert cssc.Cycle(1, now=CREATED, **said).to_json() == cssc.Cycle(1, now=CREATED).to_json()
+
+
+def test_a_cycle_is_shared() -> None:
+    cycle = cssc.Cycle(1, now=CREATED)
+
+    class Zone(tzinfo):
+        """A zone in Python, in which everything may happen."""
+
+        def utcoffset(self, _: datetime | None) -> timedelta:
+            cycle.to_json()
+            return timedelta(0)
+
+        def dst(self, _: datetime | None) -> None:
+            return None
+
+        def tzname(self, _: datetime | None) -> None:
+            return None
+
+    now = CREATED.replace(tzinfo=Zone())
+    assert isinstance(cycle.next_work(now), dict)
+    assert cycle.cancel(now) == 1
+
+
 def test_ten_threads_at_once() -> None:
     tags = {"python": [f"3.{n}" for n in range(2000)] + [f"3.{n}-{n % 9 + 1}" for n in range(2000)]}
     expected = cssc.plan(POLICY, tags).to_json()
@@ -346,7 +457,7 @@ assert peak() - before < 8_000, peak() - before
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = Path(__file__).parents[1] / "examples" / script
     return subprocess.run(
-        [sys.executable, str(path), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(path), *arguments], capture_output=True, encoding="utf-8", check=False
     )
 
 
@@ -355,13 +466,13 @@ def test_the_examples(tmp_path: Path) -> None:
     checked = run("check_policy.py", str(policy))
     assert checked.returncode == 0 and "title=glob-not-portable::" in checked.stdout
     bad = tmp_path / "bad.json"
-    bad.write_text("{}")
+    bad.write_text("{}", "utf-8")
     assert run("check_policy.py", str(bad)).returncode == 1
     deployment = tmp_path / "deployment.yaml"
     deployment.write_text("image: registry.example:5000/python:3.12\nimage: other:1\n")
     done = run("newest_tag.py", str(deployment), str(tags))
     assert done.returncode == 0, done.stderr
-    assert deployment.read_text() == (
+    assert deployment.read_text("utf-8") == (
         "image: registry.example:5000/python:3.12-10\nimage: other:1\n"
     )
     due = run("due.py", str(policy), str(tags), "7d", "2024-01-03T09:30:00+00:00")

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use cssc_core::{Lineage, Lineages, Listing, PatchTag, Repository, Tag, TagConvention};
+use cssc_core::{Lineage, Lineages, Listing, PatchTag, Repository, TagConvention};
 use serde::Serialize;
 
 use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
@@ -58,8 +58,8 @@ pub(crate) fn run(command: &Command) -> Outcome {
         None => lineages.iter().collect(),
         Some(tag) => vec![
             lineages
-                .get(tag.as_str())
-                .ok_or_else(|| no_original(tag, &lineages))?,
+                .find(tag)
+                .map_err(|error| Failure::No(error.to_string()))?,
         ],
     };
     match command {
@@ -67,21 +67,6 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Latest(_) => latest(question, &asked),
         Command::Next(_) => next(question, &asked),
     }
-}
-
-/// Why there is no such original: it is not there, or it is a patch.
-fn no_original(tag: &Tag, lineages: &Lineages) -> Failure {
-    let patch = TagConvention::ALL
-        .into_iter()
-        .find_map(|convention| convention.parse(tag.as_ref()));
-    Failure::No(match patch {
-        Some(patch) => format!(
-            "`{tag}` is reserved for a patch of `{}`: ask for the original",
-            patch.original()
-        ),
-        None if lineages.tags().is_empty() => format!("there is no tag `{tag}`: there are no tags"),
-        None => format!("there is no tag `{tag}`"),
-    })
 }
 
 #[derive(Serialize)]

@@ -98,6 +98,10 @@ __all__ = [
     "template",
 ]
 
+# Where people find them, in tracebacks and for `pickle`; the module they are in is private.
+for _name in _types.__all__:
+    getattr(_types, _name).__module__ = __name__
+
 # What the native module refers to by the package's types.
 _types.Config = Config  # type: ignore[attr-defined]
 
@@ -198,13 +202,6 @@ def lineages(
     return _native.lineages(tags, convention)
 
 
-def _lineage(tags: Iterable[str], original: str, convention: str) -> Lineage:
-    for lineage in lineages(tags, convention)[0]:
-        if lineage.original == original:
-            return lineage
-    raise InvalidValueError(f"there is no original tag `{Tag(original)}`")
-
-
 def newest(
     tags: Iterable[str], original: str, convention: str = TagConvention.INCREMENTAL
 ) -> str:
@@ -213,14 +210,14 @@ def newest(
     >>> newest(["3.11", "3.11-2", "3.11-10"], "3.11")
     '3.11-10'
     """
-    return _lineage(tags, original, convention).newest
+    return _native.lineage(tags, original, convention).newest
 
 
 def next_tag(
     tags: Iterable[str], original: str, convention: str = TagConvention.INCREMENTAL
 ) -> Optional[str]:
     """The tag the next patch of ``original`` gets; None when there is no next tag."""
-    return _lineage(tags, original, convention).next
+    return _native.lineage(tags, original, convention).next
 
 
 def matches(selector: str, tag: str) -> bool:

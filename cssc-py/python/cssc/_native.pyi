@@ -3,6 +3,7 @@ from os import PathLike
 from typing import (
     Any,
     Callable,
+    ClassVar,
     Dict,
     Iterable,
     Iterator,
@@ -46,6 +47,7 @@ __all__ = [
     "scan_report",
     "Schedule",
     "check_interval",
+    "lineage",
     "lineages",
     "Cycle",
     "__version__",
@@ -61,6 +63,7 @@ _Inventory = Union[Mapping[str, _Listing], Callable[[str], _Listing]]
 
 @final
 class Config:
+    __match_args__: ClassVar[Tuple[str, str]]
     def __new__(cls, policy: _Policy, /) -> Config: ...
     @property
     def tag_convention(self) -> TagConvention: ...
@@ -79,6 +82,7 @@ class Config:
 
 @final
 class Schedule:
+    __match_args__: ClassVar[Tuple[str, str, str]]
     def __new__(
         cls, interval: str, /, *, created: datetime.datetime, dialect: str = "documented"
     ) -> Schedule: ...
@@ -105,6 +109,7 @@ class Schedule:
 
 @final
 class Plan:
+    __match_args__: ClassVar[Tuple[str]]
     def __new__(
         cls,
         config: Union[Config, _Policy],
@@ -156,7 +161,13 @@ class Cycle:
         now: datetime.datetime,
         owner: int = 0,
         scheduled: Optional[datetime.datetime] = None,
-        **options: Any,
+        jobs: int = 1,
+        attempts: int = 3,
+        pause_seconds: int = 30,
+        step_limit_seconds: int = 1800,
+        interruptions: int = 10,
+        verify: bool = True,
+        limit: Optional[int] = 100,
     ) -> Cycle: ...
     @staticmethod
     def from_json(text: str) -> Cycle: ...
@@ -184,6 +195,7 @@ def compare_scans(before: bytes, after: bytes) -> Evidence: ...
 def dialect_differences(
     config: Union[Config, _Policy], inventory: _Inventory
 ) -> List[DialectDifference]: ...
+def lineage(tags: Iterable[str], original: str, convention: str) -> Lineage: ...
 def lineages(tags: Iterable[str], convention: str) -> Tuple[List[Lineage], List[str]]: ...
 def parse_patch(convention: str, tag: str) -> Optional[Tuple[str, Optional[int]]]: ...
 def scan_report(report: bytes) -> ScanVerdict: ...
