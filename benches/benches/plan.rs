@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cssc_benches::{StraightforwardImage, shuffled, straightforward_plan, tags};
-use cssc_core::{Config, Inventory, Listing, PatchNumber, PatchTag, Plan, PlanOptions, TagSet};
+use cssc_core::tags::{PatchNumber, PatchTag, TagSet};
+use cssc_core::{Inventory, Listing, Plan, PlanOptions, Policy};
 
-fn config(selectors: &str) -> Config {
+fn policy(selectors: &str) -> Policy {
     let policy = format!(
         r#"{{"version": "v1", "repositories": [{{"repository": "python", "tags": [{selectors}]}}]}}"#
     );
@@ -19,15 +20,15 @@ fn config(selectors: &str) -> Config {
 }
 
 /// From the tags as text to the plan: validation, order and planning.
-fn plan(config: &Config, tags: &[String]) -> Plan {
+fn plan(policy: &Policy, tags: &[String]) -> Plan {
     let tags = TagSet::new(tags).expect("valid tags");
-    plan_set(config, tags)
+    plan_set(policy, tags)
 }
 
-fn plan_set(config: &Config, tags: TagSet) -> Plan {
+fn plan_set(policy: &Policy, tags: TagSet) -> Plan {
     let repository = "python".parse().expect("a valid name");
     let inventory = Inventory::from_iter([(repository, Listing::Found(tags))]);
-    Plan::new(config, &inventory, &PlanOptions::default())
+    Plan::new(policy, &inventory, &PlanOptions::default())
 }
 
 /// Reads every byte of every tag once, one after the other.
@@ -56,10 +57,10 @@ fn all_tags(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .measurement_time(Duration::from_secs(3));
-    let config = config(r#""*""#);
+    let policy = policy(r#""*""#);
     for count in [1_000, 10_000, 100_000, 1_000_000] {
         let tags = tags(count);
-        assert_same(&plan(&config, &tags), &straightforward_plan(&tags));
+        assert_same(&plan(&policy, &tags), &straightforward_plan(&tags));
         group.throughput(Throughput::Elements(count as u64));
         group.bench_with_input(BenchmarkId::new("touch", count), &tags, |bench, tags| {
             bench.iter(|| touch(black_box(tags)));
@@ -68,12 +69,12 @@ fn all_tags(criterion: &mut Criterion) {
             BenchmarkId::new("text-to-plan", count),
             &tags,
             |bench, tags| {
-                bench.iter(|| plan(&config, black_box(tags)));
+                bench.iter(|| plan(&policy, black_box(tags)));
             },
         );
         let set = TagSet::new(&tags).expect("valid tags");
         group.bench_with_input(BenchmarkId::new("plan", count), &set, |bench, set| {
-            bench.iter(|| plan_set(&config, black_box(set).clone()));
+            bench.iter(|| plan_set(&policy, black_box(set).clone()));
         });
         group.bench_with_input(
             BenchmarkId::new("straightforward", count),
@@ -89,10 +90,10 @@ fn random_order(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .measurement_time(Duration::from_secs(5));
-    let config = config(r#""*""#);
+    let policy = policy(r#""*""#);
     let sorted = tags(1_000_000);
     let random = shuffled(&sorted);
-    assert_same(&plan(&config, &random), &straightforward_plan(&sorted));
+    assert_same(&plan(&policy, &random), &straightforward_plan(&sorted));
     group.throughput(Throughput::Elements(1_000_000));
     group.bench_function("sort_unstable", |bench| {
         bench.iter_batched(
@@ -105,7 +106,7 @@ fn random_order(criterion: &mut Criterion) {
         );
     });
     group.bench_function("text-to-plan", |bench| {
-        bench.iter(|| plan(&config, black_box(&random)));
+        bench.iter(|| plan(&policy, black_box(&random)));
     });
     group.finish();
 }
@@ -124,13 +125,13 @@ fn literals(criterion: &mut Criterion) {
             .iter()
             .map(|image| format!("{:?}", image.tag))
             .collect();
-        let config = config(&selectors.join(","));
+        let policy = policy(&selectors.join(","));
         let expected: Vec<StraightforwardImage> = named.into_iter().cloned().collect();
-        assert_same(&plan(&config, &tags), &expected);
+        assert_same(&plan(&policy, &tags), &expected);
         let set = TagSet::new(&tags).expect("valid tags");
         let id = BenchmarkId::new(format!("{literal_count}-of"), tag_count);
         group.bench_with_input(id, &set, |bench, set| {
-            bench.iter(|| plan_set(&config, black_box(set).clone()));
+            bench.iter(|| plan_set(&policy, black_box(set).clone()));
         });
     }
     group.finish();

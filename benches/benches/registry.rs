@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use cssc_core::{Inventory, Listing, Repository, TagRef};
-use cssc_engine::registry::{DEFAULT_CONCURRENCY, OciOptions, OciRegistry, list_all};
-use cssc_engine::testing::{PagedTags, Paging, Reply, TestRegistry, TestRequest};
+use cssc_registry::testing::{PagedTags, Paging, Reply, TestRegistry, TestRequest};
+use cssc_registry::{DEFAULT_CONCURRENCY, ListOptions, OciOptions, OciRegistry, list_all};
 
 const DELAY: Duration = Duration::from_millis(20);
 const PAGE: usize = 100;
@@ -41,7 +41,8 @@ fn list(server: &TestRegistry, names: &[Repository], concurrency: NonZeroUsize) 
     let options = OciOptions::default().anonymous().concurrency(concurrency);
     let host = server.host().parse().expect("a valid host");
     let client = OciRegistry::new(&host, options).expect("a client");
-    list_all(&client, names, concurrency, |_| {})
+    let options = ListOptions::default().concurrency(concurrency);
+    list_all(&client, names, &options, |_| {})
 }
 
 fn assert_right(inventory: &Inventory, repositories: usize, tags: usize) {
@@ -111,7 +112,7 @@ fn hanging(_: &mut Criterion) {
     let client = OciRegistry::new(&host, options).expect("a client");
     let begun = Instant::now();
     let mut others = Duration::ZERO;
-    let inventory = list_all(&client, &names(200), DEFAULT_CONCURRENCY, |progress| {
+    let inventory = list_all(&client, &names(200), &ListOptions::default(), |progress| {
         if progress.done == 199 {
             others = begun.elapsed();
         }

@@ -14,4 +14,6 @@ mod examples {
     struct Readme;
     #[doc = include_str!("../../docs/src/rust.md")]
     struct Rust;
+    #[doc = include_str!("../../docs/src/registry.md")]
+    struct Registry;
 }

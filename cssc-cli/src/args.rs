@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, ValueEnum};
-use cssc_core::{Dialect, Interval, NameError, Repository, Tag};
-use cssc_engine::registry::{DEFAULT_CONCURRENCY, RegistryLocation};
+use cssc_core::name::NameError;
+use cssc_core::plan::ImageLimit;
+use cssc_core::policy::{LintName, LintNameError, Lints};
+use cssc_core::{Dialect, Interval, Repository, Tag};
+use cssc_registry::{DEFAULT_CONCURRENCY, RegistryAddress};
 
 use crate::source::PolicySource;
 
@@ -16,10 +19,11 @@ use crate::source::PolicySource;
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct RegistryArgs {
     /// The registry: a host (`myregistry.azurecr.io`, Azure's short form `myregistry`,
-    /// `localhost:5000`), `layout:DIR` for a tree of OCI layouts, or `inventory:FILE` for a JSON
+    /// `localhost:5000`), with the namespace of an account where the registry has them
+    /// (`ghcr.io/acme`), `layout:DIR` for a tree of OCI layouts, or `inventory:FILE` for a JSON
     /// file of tags (`-` for standard input)
     #[arg(short, long, value_name = "REGISTRY")]
-    pub(crate) registry: RegistryLocation,
+    pub(crate) registry: RegistryAddress,
     /// The user name; the password is read with `--password-stdin`. Without them:
     /// `CSSC_REGISTRY_USERNAME` and `CSSC_REGISTRY_PASSWORD`, or `CSSC_REGISTRY_TOKEN`, or what
     /// docker or podman have stored
@@ -36,8 +40,11 @@ pub(crate) struct RegistryArgs {
     /// The longest one request may take with all its repetitions: `30s`, `2m`
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, help_heading = "Registry options")]
     pub(crate) timeout: Duration,
+    /// The longest that listing the tags of all repositories may take
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration, help_heading = "Registry options")]
+    pub(crate) list_timeout: Duration,
     /// The most requests under way at a time
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, help_heading = "Registry options")]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = parse_concurrency, help_heading = "Registry options")]
     pub(crate) concurrency: NonZeroUsize,
     /// Speak plain HTTP, and send credentials over it; on loopback it is tried by itself
     #[arg(long, help_heading = "Registry options")]
@@ -65,6 +72,28 @@ pub(crate) struct PolicyArgs {
     pub(crate) policy: bool,
 }
 
+/// Which warnings about the policy fail it, and which are not told.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LintArgs {
+    /// Take a warning for an error: its code, or `warnings` for all; may be given several times
+    #[arg(long, value_name = "CODE", value_parser = parse_lint)]
+    deny: Vec<LintName>,
+    /// Be silent about a warning: its code, or `warnings` for all; may be given several times
+    #[arg(long, value_name = "CODE", value_parser = parse_lint)]
+    allow: Vec<LintName>,
+}
+
+impl LintArgs {
+    pub(crate) fn lints(&self) -> Lints {
+        Lints::new(self.deny.iter().copied(), self.allow.iter().copied())
+    }
+}
+
+fn parse_lint(text: &str) -> Result<LintName, String> {
+    text.parse()
+        .map_err(|error: LintNameError| error.to_string())
+}
+
 /// Reads a length of time: `30`, `30s`, `5m`, `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let (number, seconds) = match text.as_bytes().last() {
@@ -83,6 +112,33 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// Reads a number of things, one at least.
+pub(crate) fn parse_count(text: &str) -> Result<std::num::NonZeroU32, &'static str> {
+    text.parse()
+        .map_err(|_| "expected a whole number from 1 to 4294967295")
+}
+
+/// Reads a number of requests, one at least.
+fn parse_concurrency(text: &str) -> Result<NonZeroUsize, &'static str> {
+    let count = parse_count(text)?;
+    Ok(NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX))
+}
+
+/// Reads an address to listen at.
+pub(crate) fn parse_listen(text: &str) -> Result<std::net::SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, such as `127.0.0.1:9090`")
+}
+
+/// How many images a workflow may run.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LimitArgs {
+    /// How many images a workflow may run, or `none`; by default what the stored workflow says,
+    /// or else Azure's limit of 100
+    #[arg(long, value_name = "N")]
+    pub(crate) max_images: Option<ImageLimit>,
+}
+
 /// Whose reading of the rules decides.
 #[derive(Debug, Args)]
 pub(crate) struct DialectArgs {
@@ -92,7 +148,7 @@ pub(crate) struct DialectArgs {
     pub(crate) dialect: Dialect,
 }
 
-fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect> {
+pub(crate) fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(Dialect::ALL.map(Dialect::as_str))
         .try_map(|text| text.parse::<Dialect>())
@@ -109,7 +165,7 @@ pub(crate) struct CreatedArgs {
 /// Reads `7d`.
 pub(crate) fn parse_interval(text: &str) -> Result<Interval, String> {
     text.parse()
-        .map_err(|error: cssc_core::IntervalError| error.to_string())
+        .map_err(|error: cssc_core::schedule::IntervalError| error.to_string())
 }
 
 /// Reads an instant in RFC 3339, or a date.
@@ -124,6 +180,14 @@ pub(crate) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
              `2024-01-03T09:30:00Z`"
                 .to_owned()
         })
+}
+
+/// Whether what another client stored may be replaced or deleted.
+#[derive(Debug, Args)]
+pub(crate) struct TakeOverArgs {
+    /// Also replace or delete a stored policy that another client put there, such as Azure's
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 /// How to print.

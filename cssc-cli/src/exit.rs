@@ -39,27 +39,19 @@ impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::Message(message.into())
     }
+}
 
-    /// Writing to standard output failed.
-    pub(crate) fn output(error: &io::Error) -> Self {
+/// Writing to standard output failed. Made by hand and never by `?`, so that no other error of
+/// input or output is taken for one.
+#[derive(Debug)]
+pub(crate) struct OutputError(pub(crate) io::Error);
+
+impl From<OutputError> for Failure {
+    fn from(OutputError(error): OutputError) -> Self {
         if error.kind() == ErrorKind::BrokenPipe {
             Self::OutputClosed
         } else {
             Self::Message(format!("cannot write the output: {error}"))
         }
-    }
-}
-
-impl From<io::Error> for Failure {
-    /// For errors of standard output; others are told with what they are about.
-    fn from(error: io::Error) -> Self {
-        Self::output(&error)
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    /// For JSON that is written to standard output.
-    fn from(error: serde_json::Error) -> Self {
-        Self::output(&error.into())
     }
 }

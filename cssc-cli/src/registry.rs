@@ -2,14 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Read, Write};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use cssc_core::{Config, Inventory, Repository};
+use cssc_core::policy::Lints;
+use cssc_core::{Inventory, Policy, Repository, Workflow};
 use cssc_engine::policy_artifact::PolicyArtifact;
-use cssc_engine::registry::{
-    Credential, InventoryRegistry, InventorySource, LayoutRegistry, ListProgress, OciOptions,
-    OciRegistry, RegistryClient, RegistryError, RegistryLocation, list_all,
+use cssc_engine::workflow::{self, WorkflowErrorKind};
+use cssc_registry::{
+    Credential, InventoryRegistry, InventorySource, LayoutRegistry, ListOptions, ListProgress,
+    OciOptions, OciRegistry, RegistryAddress, RegistryClient, RegistryError, list_all,
 };
 
 use cssc_engine::tool::Access;
@@ -25,10 +26,21 @@ impl From<RegistryError> for Failure {
 }
 
 impl RegistryArgs {
+    /// What the workflow of the registry is kept under in the state.
+    pub(crate) fn workflow_key(&self) -> String {
+        self.registry.key()
+    }
+
     /// Whether standard input is spoken for.
     pub(crate) fn reads_standard_input(&self) -> bool {
         self.password_stdin
-            || self.registry == RegistryLocation::Inventory(InventorySource::StandardInput)
+            || self.registry == RegistryAddress::Inventory(InventorySource::StandardInput)
+    }
+
+    pub(crate) fn list_options(&self) -> ListOptions {
+        ListOptions::default()
+            .concurrency(self.concurrency)
+            .timeout(self.list_timeout)
     }
 
     fn oci_options(&self, login: Option<&(String, String)>) -> OciOptions {
@@ -80,9 +92,9 @@ fn read_password() -> Result<String, Failure> {
 
 /// A registry to ask.
 pub(crate) struct Registry {
-    location: RegistryLocation,
+    location: RegistryAddress,
     client: Box<dyn RegistryClient>,
-    concurrency: NonZeroUsize,
+    list_options: ListOptions,
     /// All there is to know, when the registry is an inventory: nothing is listed, or copied.
     inventory: Option<Inventory>,
     access: Access,
@@ -93,7 +105,7 @@ impl Registry {
         let mut inventory = None;
         let mut login = None;
         let client: Box<dyn RegistryClient> = match &args.registry {
-            RegistryLocation::Inventory(source) => {
+            RegistryAddress::Inventory(source) => {
                 let registry = match source {
                     InventorySource::File(path) => InventoryRegistry::open(path)?,
                     InventorySource::StandardInput => {
@@ -103,8 +115,8 @@ impl Registry {
                 inventory = Some(registry.inventory().clone());
                 Box::new(registry)
             }
-            RegistryLocation::Layout(path) => Box::new(LayoutRegistry::open(path)?),
-            RegistryLocation::Registry(name) => {
+            RegistryAddress::Layout(path) => Box::new(LayoutRegistry::open(path)?),
+            RegistryAddress::Registry(name) => {
                 login = args.login()?;
                 Box::new(OciRegistry::new(name, args.oci_options(login.as_ref()))?)
             }
@@ -112,7 +124,7 @@ impl Registry {
         Ok(Self {
             location: args.registry.clone(),
             client,
-            concurrency: args.concurrency,
+            list_options: args.list_options(),
             inventory,
             access: access(args, login),
         })
@@ -123,10 +135,15 @@ impl Registry {
         self.location.to_string()
     }
 
+    /// What the workflow of the registry is kept under in the state.
+    pub(crate) fn workflow_key(&self) -> String {
+        self.location.key()
+    }
+
     /// The host, for what only works over the network.
     pub(crate) fn host(&self) -> Result<&cssc_core::Registry, Failure> {
         match &self.location {
-            RegistryLocation::Registry(host) => Ok(host),
+            RegistryAddress::Registry(host) => Ok(host),
             other => Err(Failure::new(format!(
                 "cycles run on registries that tools can pull from and push to, which `{other}` \
                  is not"
@@ -150,44 +167,63 @@ impl Registry {
         }
         let repositories: Vec<Repository> = repositories.iter().map(|&name| name.clone()).collect();
         let mut progress = Progress::new();
-        let inventory = list_all(self.client(), &repositories, self.concurrency, |listed| {
+        let inventory = list_all(self.client(), &repositories, &self.list_options, |listed| {
             progress.tell(&listed);
         });
         progress.clear();
         inventory
     }
 
-    /// The policy that is stored in the registry, valid.
-    pub(crate) fn stored_policy(&self) -> Result<Config, Failure> {
+    /// The policy that is stored in the registry, valid, and its workflow if it has a schedule.
+    pub(crate) fn stored_workflow(
+        &self,
+        lints: &Lints,
+    ) -> Result<(Policy, Option<Workflow>), Failure> {
         let stored = self.stored_artifact()?;
-        source::valid("<registry>", &stored.policy)
+        let policy = source::valid("<registry>", &stored.policy, lints)?;
+        match workflow::from_artifact(stored) {
+            Ok(found) => Ok((policy, Some(found.workflow))),
+            Err(error) if error.kind() == WorkflowErrorKind::NoSchedule => Ok((policy, None)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The policy that is stored in the registry, as it is.
     pub(crate) fn stored_artifact(&self) -> Result<PolicyArtifact, Failure> {
-        PolicyArtifact::pull(self.client())?.ok_or_else(|| {
-            Failure::No(format!(
-                "`{}` has no stored policy: push one with `cssc policy push`",
-                self.location
-            ))
-        })
+        PolicyArtifact::pull(self.client())?.ok_or_else(|| self.no_policy())
+    }
+
+    /// That no policy is stored in the registry.
+    pub(crate) fn no_policy(&self) -> Failure {
+        Failure::No(format!(
+            "`{}` has no stored policy: push one with `cssc policy push`",
+            self.location
+        ))
     }
 }
 
 /// Tools get the login of the arguments or of the environment; what docker and podman have stored
 /// they find themselves.
 fn access(args: &RegistryArgs, login: Option<(String, String)>) -> Access {
-    let access = Access::default().insecure(args.plain_http || args.insecure_skip_tls_verify);
+    let mut access = Access::default().insecure(args.plain_http || args.insecure_skip_tls_verify);
+    if let Some(path) = &args.ca_file {
+        access = access.ca_file(path);
+    }
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let login = login
-        .or_else(|| variable("CSSC_REGISTRY_USERNAME").zip(variable("CSSC_REGISTRY_PASSWORD")));
-    match login {
+    if let Some((username, password)) = login {
+        return access.login(username, password);
+    }
+    if let Some(token) = variable("CSSC_REGISTRY_TOKEN") {
+        return access.token(token);
+    }
+    match variable("CSSC_REGISTRY_USERNAME").zip(variable("CSSC_REGISTRY_PASSWORD")) {
         Some((username, password)) => access.login(username, password),
         None => access,
     }
 }
 
-/// How far a long listing has come, on a terminal.
+/// How far a long listing has come: on a terminal in a line that changes, elsewhere in a line now
+/// and then.
 struct Progress {
     begin: Instant,
     told: Option<Instant>,
@@ -195,10 +231,6 @@ struct Progress {
 }
 
 impl Progress {
-    /// What is done sooner needs no progress.
-    const PATIENCE: Duration = Duration::from_millis(500);
-    const PAUSE: Duration = Duration::from_millis(100);
-
     fn new() -> Self {
         Self {
             begin: Instant::now(),
@@ -207,21 +239,31 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, listed: &ListProgress<'_>) {
-        let is_due = self.told.is_none_or(|told| told.elapsed() >= Self::PAUSE);
-        if self.is_terminal && self.begin.elapsed() >= Self::PATIENCE && is_due {
-            self.told = Some(Instant::now());
-            let ListProgress { done, total, .. } = listed;
+    fn tell(&mut self, progress: &ListProgress<'_>) {
+        // What is done sooner needs no progress.
+        let (patience, pause) = if self.is_terminal {
+            (Duration::from_millis(500), Duration::from_millis(100))
+        } else {
+            (Duration::from_secs(10), Duration::from_secs(10))
+        };
+        let is_due = match self.told {
+            None => self.begin.elapsed() >= patience,
+            Some(told) => told.elapsed() >= pause,
+        };
+        if !is_due {
+            return;
+        }
+        self.told = Some(Instant::now());
+        if self.is_terminal {
             // Nobody is left to tell when standard error is gone.
-            let _ = write!(
-                io::stderr(),
-                "\r\x1b[Klisted {done} of {total} repositories"
-            );
+            let _ = write!(io::stderr(), "\r\x1b[K{progress}");
+        } else {
+            output::note(&progress.to_string());
         }
     }
 
     fn clear(&self) {
-        if self.told.is_some() {
+        if self.is_terminal && self.told.is_some() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

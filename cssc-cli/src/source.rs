@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use cssc_core::{Config, MAX_POLICY_LEN};
+use cssc_core::Policy;
+use cssc_core::policy::{Lints, MAX_POLICY_LEN};
 
 use crate::exit::Failure;
 use crate::output;
@@ -54,14 +55,14 @@ impl PolicySource {
     }
 
     /// The policy, for a command that needs a valid one; its findings go to standard error.
-    pub(crate) fn load(&self) -> Result<Config, Failure> {
-        valid(&self.name(), &self.read()?)
+    pub(crate) fn load(&self, lints: &Lints) -> Result<Policy, Failure> {
+        valid(&self.name(), &self.read()?, lints)
     }
 }
 
 /// The policy in `text`, which comes from `name`; its findings go to standard error.
-pub(crate) fn valid(name: &str, text: &[u8]) -> Result<Config, Failure> {
-    let checked = Config::check(text);
+pub(crate) fn valid(name: &str, text: &[u8], lints: &Lints) -> Result<Policy, Failure> {
+    let checked = lints.apply(Policy::check(text));
     let mut source = output::diagnostics::Source::new(name, text);
     for found in &checked.diagnostics {
         output::diagnostics::to_stderr(&mut source, found);
@@ -69,6 +70,6 @@ pub(crate) fn valid(name: &str, text: &[u8]) -> Result<Config, Failure> {
     let errors = checked.diagnostics.iter().filter(|found| found.is_error());
     let errors = output::noun(errors.count(), "error");
     checked
-        .config
+        .policy
         .ok_or_else(|| Failure::No(format!("the policy `{name}` has {errors}")))
 }

@@ -104,7 +104,7 @@ fn a_debian_image_is_patched_once_and_found_clean() {
     assert_eq!(code, Some(0));
     let rows = tutorial.json("workflow list -r localhost:5000 -o json");
     assert_eq!(rows[0]["patchStatus"], "Skipped");
-    assert_eq!(rows[0]["reason"], "no vulnerability found");
+    assert_eq!(rows[0]["reason"]["text"], "no fixable OS finding");
     let tags = tutorial.json("tags list -r localhost:5000 debian -o json");
     assert_eq!(tags[0]["patches"], serde_json::json!(["12-1"]));
     assert_eq!(

@@ -1,17 +1,24 @@
 //! Runs the console sessions of the README, the book and `cases/`, and compares what they print.
 //!
 //! A session is a code block marked `console`. Each line that begins with `$ ` is a command for
-//! `sh`; the lines up to the next one are what it must print, standard error included.
+//! `sh`; the lines up to the next one are what it must print, in the order in which it does.
 //! `$ echo $?` tells the exit code of the command before. The sessions of a file share a fresh
-//! folder that holds a copy of the book's examples. `CSSC_BLESS=1 cargo test -p cssc-cli --test
-//! transcripts` writes what was printed into the files.
+//! folder that holds a copy of the book's examples.
+//!
+//! Both streams are held apart. In `cases/` a line of standard error begins with `2> `. README and
+//! book show what a person sees; what of it was standard error is in `stderr/`, a file for each
+//! page. `CSSC_BLESS=1 cargo test -p cssc-cli --test transcripts` writes what was printed into
+//! the files.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -45,7 +52,7 @@ impl Shell {
         }
     }
 
-    fn run(&mut self, command: &str) -> String {
+    fn run(&mut self, command: &str) -> Printed {
         let binary = Path::new(env!("CARGO_BIN_EXE_cssc"));
         let path = format!(
             "{}:{}",
@@ -53,25 +60,93 @@ impl Shell {
             std::env::var("PATH").unwrap()
         );
         let command = command.replace("cargo run -q -p cssc-cli --", "cssc");
-        let script = format!("exec 2>&1\n(exit {})\n{command}", self.exit_code);
-        let output = Command::new("sh")
+        let script = format!("(exit {})\n{command}", self.exit_code);
+        // Of datagrams the receiver learns both the order and the sender, which no pipe tells.
+        let sockets = tempfile::tempdir().unwrap();
+        let receiver = UnixDatagram::bind(sockets.path().join("in")).unwrap();
+        let sender = |name: &str| {
+            let sender = UnixDatagram::bind(sockets.path().join(name)).unwrap();
+            sender.connect(sockets.path().join("in")).unwrap();
+            OwnedFd::from(sender)
+        };
+        let mut child = Command::new("sh")
             .args(["-c", &script])
             .current_dir(self.folder.path())
             .env("PATH", path)
             .env("NO_COLOR", "1")
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env_remove("CLICOLOR_FORCE")
-            .output()
+            .stdout(sender("out"))
+            .stderr(sender("err"))
+            .spawn()
             .unwrap();
-        self.exit_code = output.status.code().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        let mut printed = Printed::default();
+        let mut buffer = vec![0; 1 << 20];
+        let mut status = None;
+        receiver
+            .set_read_timeout(Some(Duration::from_millis(2)))
+            .unwrap();
+        loop {
+            match receiver.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    let is_error = from.as_pathname().unwrap().ends_with("err");
+                    printed.push(is_error, buffer.get(..length).unwrap());
+                }
+                // Nothing is left that was written before the end.
+                Err(_) if status.is_some() => break,
+                Err(_) => status = child.try_wait().unwrap(),
+            }
+        }
+        self.exit_code = status.unwrap().code().unwrap();
+        printed
     }
 }
 
-/// The file with what its commands print now.
-fn replay(text: &str) -> String {
+/// What a command printed: pieces in order, each with whether it is standard error.
+#[derive(Default)]
+struct Printed(Vec<(bool, Vec<u8>)>);
+
+impl Printed {
+    fn push(&mut self, is_error: bool, bytes: &[u8]) {
+        match self.0.last_mut() {
+            Some((last, text)) if *last == is_error => text.extend_from_slice(bytes),
+            _ => self.0.push((is_error, bytes.to_vec())),
+        }
+    }
+
+    /// What `select` takes, as whole lines, those of standard error behind `mark`.
+    fn lines(&self, mark: &str, select: impl Fn(bool) -> bool) -> String {
+        let mut lines = String::new();
+        for (is_error, text) in self.0.iter().filter(|(is_error, _)| select(*is_error)) {
+            let mark = if *is_error { mark } else { "" };
+            for line in std::str::from_utf8(text).unwrap().lines() {
+                let line = format!("{mark}{line}");
+                writeln!(
+                    lines,
+                    "{}",
+                    if mark.is_empty() {
+                        &line
+                    } else {
+                        line.trim_end()
+                    }
+                )
+                .unwrap();
+            }
+        }
+        lines
+    }
+
+    fn stdout(&self) -> String {
+        self.lines("", |is_error| !is_error)
+    }
+}
+
+/// The file with what its commands print now, standard error behind `mark`; and every command
+/// that printed to standard error, with what that was.
+fn replay(text: &str, mark: &str) -> (String, String) {
     let mut shell = Shell::new();
     let mut replayed = String::new();
+    let mut errors = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         writeln!(replayed, "{line}").unwrap();
@@ -83,31 +158,49 @@ fn replay(text: &str) -> String {
                 continue;
             };
             let mut command = command.to_owned();
-            writeln!(replayed, "{line}").unwrap();
             while command.ends_with('\\')
                 && let Some(next) = lines.next()
             {
                 command.push('\n');
                 command.push_str(next);
-                writeln!(replayed, "{next}").unwrap();
             }
+            writeln!(replayed, "$ {command}").unwrap();
             let printed = shell.run(&command);
-            replayed.push_str(&printed);
-            if !printed.is_empty() && !printed.ends_with('\n') {
-                replayed.push('\n');
+            replayed.push_str(&printed.lines(mark, |_| true));
+            let error = printed.lines("", |is_error| is_error);
+            if !error.is_empty() {
+                write!(errors, "$ {command}\n{error}").unwrap();
             }
         }
     }
-    replayed
+    (replayed, errors)
 }
 
-fn check(path: &Path) {
+/// Compares a page, which shows both streams alike, and what of it is standard error.
+fn check_page(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
-    let replayed = replay(&text);
+    let (replayed, errors) = replay(&text, "");
+    compare(path, &text, &replayed);
+    let name = path.with_extension("txt");
+    let path = root()
+        .join("cssc-cli/tests/stderr")
+        .join(name.file_name().unwrap());
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    compare(&path, &expected, &errors);
+}
+
+/// Compares a file of cases, which marks standard error.
+fn check_cases(path: &Path) {
+    let text = fs::read_to_string(path).unwrap();
+    compare(path, &text, &replay(&text, "2> ").0);
+}
+
+fn compare(path: &Path, text: &str, replayed: &str) {
     if replayed == text {
         return;
     }
     if std::env::var_os("CSSC_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, replayed).unwrap();
         return;
     }
@@ -119,12 +212,12 @@ fn check(path: &Path) {
          CSSC_BLESS=1 writes what is printed now into the file",
         path.display(),
         at.saturating_add(1),
-        line(&text),
-        line(&replayed)
+        line(text),
+        line(replayed)
     );
 }
 
-fn check_all(folder: &Path) {
+fn check_all(folder: &Path, check: impl Fn(&Path)) {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -139,17 +232,25 @@ fn check_all(folder: &Path) {
 
 #[test]
 fn the_readme() {
-    check(&root().join("README.md"));
+    check_page(&root().join("README.md"));
 }
 
 #[test]
 fn the_book() {
-    check_all(&root().join("docs/src"));
+    check_all(&root().join("docs/src"), check_page);
 }
 
 #[test]
 fn the_cases() {
-    check_all(&root().join("cssc-cli/tests/cases"));
+    check_all(&root().join("cssc-cli/tests/cases"), check_cases);
+}
+
+/// Data and everything else go to streams of their own.
+#[test]
+fn the_streams_are_held_apart() {
+    let printed = Shell::new().run("echo data; echo note >&2; echo more");
+    assert_eq!(printed.lines("2> ", |_| true), "data\n2> note\nmore\n");
+    assert_eq!(printed.stdout(), "data\nmore\n");
 }
 
 /// Every command is in the reference, with its help.
@@ -163,7 +264,7 @@ fn the_reference_has_every_command() {
             reference.contains(&format!("$ {command} --help\n")),
             "docs/src/cli.md lacks `$ {command} --help`"
         );
-        let help = shell.run(&format!("{command} --help"));
+        let help = shell.run(&format!("{command} --help")).stdout();
         let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
         commands.extend(
             listed
@@ -180,7 +281,7 @@ fn the_reference_has_every_command() {
 #[test]
 fn the_book_has_every_code() {
     let chapter = fs::read_to_string(root().join("docs/src/policy.md")).unwrap();
-    for code in cssc_core::Code::ALL {
+    for code in cssc_core::policy::DiagnosticCode::ALL {
         let row = format!("| `{code}` | {} | {} |\n", code.severity(), code.meaning());
         assert!(
             chapter.contains(&row),

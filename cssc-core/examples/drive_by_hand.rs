@@ -6,34 +6,32 @@
 )]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use cssc_core::{
-    Cause, Cycle, CycleImage, CycleOptions, Next, Outcome, Owner, PublishDecision, Reason,
-    ScanDecision, Step,
+use cssc_core::Cycle;
+use cssc_core::cycle::{
+    Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform, DiscardOutcome, NextStep,
+    PatchOutcome, PlanOutcome, PublishOutcome, ScanOutcome, Step, StepFailure, StepOutcome,
+    VerifyOutcome,
 };
+use cssc_core::{Digest, Evidence, ScanReport};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut now: DateTime<Utc> = "2024-01-07T09:30:00Z".parse()?;
-    let mut cycle = Cycle::new(
-        1,
-        Owner::new(7),
-        Cause::Immediate,
-        CycleOptions::default(),
-        now,
-    );
+    let id = CycleId::new(now, 0x3f2a);
+    let mut cycle = Cycle::new(id, Cause::Immediate, CycleOptions::default(), now);
     loop {
-        let work = match cycle.next_work(now) {
-            Next::Work(work) => work,
-            Next::WaitUntil(time) => {
+        let work = match cycle.next_step(now) {
+            NextStep::Assigned(work) => work,
+            NextStep::WaitUntil(time) => {
                 now = time;
                 continue;
             }
-            Next::Idle | Next::Done => break,
+            _ => break,
         };
         // Store `cycle.take_changes()` here, before the world is touched …
-        println!("{} {} {:?}", work.run, work.step.name(), work.step);
-        let outcome = do_it(&work.step)?;
+        println!("{} {:?}", work.run, work.step);
+        let outcome = perform(&work.step)?;
         now += TimeDelta::seconds(90);
-        cycle.report(work.run, work.attempt, outcome, now)?;
+        cycle.report(&work.run, work.attempt, outcome, now)?;
         // … and here again.
     }
     println!(
@@ -43,39 +41,72 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn do_it(step: &Step) -> Result<Outcome, Box<dyn std::error::Error>> {
-    let digest = || "sha256:0123".to_owned();
+/// A scanner, a patcher and a registry that are made up.
+fn perform(step: &Step) -> Result<StepOutcome, Box<dyn std::error::Error>> {
+    let vulnerable = r#"{"VulnerabilityID": "CVE-2024-2961", "PkgName": "libc6",
+        "FixedVersion": "2.36-9+deb12u6"}"#;
     Ok(match step {
-        Step::Plan => Outcome::Planned {
-            images: vec![image("3.11")?, image("3.12")?],
-            unavailable: None,
-        },
-        Step::Scan { tag, .. } => Outcome::Scanned {
-            verdict: match tag.as_str() {
-                "3.11" => ScanDecision::Patch,
-                _ => ScanDecision::Skip(Reason::NoVulnerability),
-            },
-            digest: Some(digest()),
-        },
-        Step::Patch { .. } => Outcome::Patched {
-            digest: digest(),
-            original: None,
-        },
-        Step::Verify { .. } => Outcome::Verified {
-            verdict: PublishDecision::Publish,
-        },
-        Step::Publish { .. } => Outcome::Published,
-        Step::Discard { .. } => Outcome::Discarded,
+        Step::Plan(_) => PlanOutcome {
+            images: vec![image("3.11", '1')?, image("3.12", '2')?],
+            ..PlanOutcome::default()
+        }
+        .into(),
+        Step::Scan(step) => {
+            let report = report(match step.tag.as_str() {
+                "3.11" => vulnerable,
+                _ => "",
+            })?;
+            ScanOutcome::from(&report).into()
+        }
+        Step::Patch(_) => PatchOutcome::Made(digest('9')?).into(),
+        Step::Verify(step) => {
+            let (before, after) = (report(vulnerable)?, report("")?);
+            let scanned = step.scanned.iter().cloned();
+            let evidence = Evidence::compare(&before, &after);
+            let comparisons = scanned.map(|scanned| Comparison {
+                scanned,
+                evidence: evidence.clone(),
+            });
+            VerifyOutcome {
+                mismatch: None,
+                comparisons: comparisons.collect(),
+            }
+            .into()
+        }
+        Step::Publish(_) => PublishOutcome::Published(digest('9')?).into(),
+        Step::Discard(_) => DiscardOutcome::Removed.into(),
+        _ => StepFailure::permanent("this runner knows no such step").into(),
     })
 }
 
-fn image(tag: &str) -> Result<CycleImage, cssc_core::NameError> {
+fn report(findings: &str) -> Result<ScanReport, cssc_core::scan::ScanError> {
+    ScanReport::from_slice(
+        format!(
+            r#"{{"SchemaVersion": 2, "Metadata": {{"OS": {{"Family": "debian", "Name": "12.5"}}}},
+                "Results": [{{"Class": "os-pkgs", "Packages": [{{"Name": "libc6"}}],
+                              "Vulnerabilities": [{findings}]}}]}}"#
+        )
+        .as_bytes(),
+    )
+}
+
+fn digest(digit: char) -> Result<Digest, Box<dyn std::error::Error>> {
+    Ok(format!("sha256:{}", digit.to_string().repeat(64)).parse()?)
+}
+
+/// An image of one platform, as it was found in the registry.
+fn image(tag: &str, digit: char) -> Result<CycleImage, Box<dyn std::error::Error>> {
     Ok(CycleImage {
         repository: "python".parse()?,
         tag: tag.parse()?,
-        scan_tag: tag.parse()?,
+        digest: digest(digit)?,
+        platforms: vec![CyclePlatform {
+            platform: "linux/amd64".parse()?,
+            digest: digest(digit)?,
+            patch: None,
+            candidate: None,
+        }],
+        latest_patch: None,
         patch_tag: Some(format!("{tag}-1").parse()?),
-        digest: None,
-        patched_digest: None,
     })
 }

@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cssc_core::{
-    Config, Dialect, Inventory, Listing, Plan, PlanOptions, Suffix, TagConvention, TagRef, TagSet,
-};
+use cssc_core::tags::{ARCHITECTURES, Suffix, TagSet};
+use cssc_core::{Dialect, Inventory, Listing, Plan, PlanOptions, Policy, TagConvention, TagRef};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use serde_json::json;
@@ -18,8 +17,16 @@ type Tags = BTreeMap<String, BTreeSet<String>>;
 
 /// Tags that touch every rule: patches, patches of patches, dates, zeros, both conventions.
 fn tag() -> impl Strategy<Value = String> {
-    "[ab](\\.[ab])?(-(slim|2024|01|0|012|1000))?(-[1-3])?(-patched2?)?(-(9|99[89]))?"
+    let plain = "[ab]([.x][ab])?(-(slim|2024|01|0|012|1000))?(-[1-3])?(-patched2?)?(-(9|99[89]))?";
+    prop_oneof![
+        8 => plain,
+        1 => "[ab](-[12]){1,2}(-patched)?-(amd64|arm64-v8|386)(-1)?",
+        1 => "(\\.sig)?(-1)?".prop_map(|end| format!("{ATTACHMENT}{end}")),
+        1 => "cssc-candidate-[ab](-1)?(-amd64)?",
+    ]
 }
+
+const ATTACHMENT: &str = "sha256-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn tags() -> impl Strategy<Value = Tags> {
     btree_map("[rs]", btree_set(tag(), 0..25), 0..3)
@@ -30,7 +37,7 @@ fn selectors() -> impl Strategy<Value = Vec<String>> {
     prop_oneof![
         Just(vec!["*".to_owned()]),
         vec(entry, 1..5).prop_map(|mut entries| {
-            entries.retain(|entry| entry.parse::<cssc_core::Selector>().is_ok());
+            entries.retain(|entry| entry.parse::<cssc_core::policy::Selector>().is_ok());
             entries.sort();
             entries.dedup();
             if entries.is_empty() {
@@ -42,7 +49,7 @@ fn selectors() -> impl Strategy<Value = Vec<String>> {
     ]
 }
 
-fn config() -> impl Strategy<Value = Config> {
+fn policy() -> impl Strategy<Value = Policy> {
     (
         any::<bool>(),
         vec(("[rst]", selectors(), prop::bool::weighted(0.8)), 1..4),
@@ -65,7 +72,7 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 /// A policy with none of the entries on which the dialects differ.
-fn plain_config() -> impl Strategy<Value = Config> {
+fn plain_policy() -> impl Strategy<Value = Policy> {
     let literals = btree_set("[ab](-slim)?", 1..4).prop_map(Vec::from_iter);
     let selectors = prop_oneof![Just(vec!["*".to_owned()]), literals];
     btree_map("[rst]", (selectors, any::<bool>()), 1..4).prop_map(|rules| {
@@ -89,12 +96,12 @@ fn inventory(tags: &Tags) -> Inventory {
         .collect()
 }
 
-fn plan(config: &Config, tags: &Tags, dialect: Dialect) -> Plan {
+fn plan(policy: &Policy, tags: &Tags, dialect: Dialect) -> Plan {
     let options = PlanOptions {
         dialect,
         ..PlanOptions::default()
     };
-    Plan::new(config, &inventory(tags), &options)
+    Plan::new(policy, &inventory(tags), &options)
 }
 
 fn json(plan: &Plan) -> String {
@@ -105,11 +112,28 @@ fn is_reserved(tag: &str) -> bool {
     Suffix::of(TagRef::new(tag).unwrap()).is_some()
 }
 
+/// Whether the tag is an attachment, a platform copy or a candidate.
+fn is_auxiliary(tag: &str, tags: &BTreeSet<String>) -> bool {
+    let copy_of = |architecture: &str| {
+        let patch = tag.strip_suffix(architecture)?.strip_suffix('-')?;
+        let mut conventions = TagConvention::ALL.into_iter();
+        let patch = conventions.find_map(|c| c.parse(TagRef::new(patch).ok()?))?;
+        let original = patch.original().as_str();
+        Some(tags.contains(original) && !is_reserved(original))
+    };
+    tag == ATTACHMENT
+        || tag.starts_with(&format!("{ATTACHMENT}."))
+        || tag.starts_with("cssc-candidate-")
+        || ARCHITECTURES
+            .iter()
+            .any(|architecture| copy_of(architecture) == Some(true))
+}
+
 /// What the words of the design say, tag by tag, without any cleverness: images and skipped.
-fn obvious_plan(config: &Config, tags: &Tags) -> (Vec<String>, Vec<String>) {
+fn obvious_plan(policy: &Policy, tags: &Tags) -> (Vec<String>, Vec<String>) {
     let (mut images, mut skipped) = (Vec::new(), Vec::new());
-    let convention = config.tag_convention();
-    for rule in config.rules().iter().filter(|rule| rule.is_enabled()) {
+    let convention = policy.tag_convention();
+    for rule in policy.rules().iter().filter(|rule| rule.is_enabled()) {
         let repository = rule.repository().as_str();
         let Some(tags) = tags.get(repository) else {
             continue;
@@ -121,7 +145,7 @@ fn obvious_plan(config: &Config, tags: &Tags) -> (Vec<String>, Vec<String>) {
                 .any(|selector| selector.matches(tag))
         };
         let (mut rule_images, mut rule_skipped) = (Vec::new(), Vec::new());
-        for tag in tags {
+        for tag in tags.iter().filter(|tag| !is_auxiliary(tag, tags)) {
             if !is_reserved(tag) {
                 if selects(tag) {
                     let newest = match convention {
@@ -143,9 +167,11 @@ fn obvious_plan(config: &Config, tags: &Tags) -> (Vec<String>, Vec<String>) {
                 }
             } else if let Some(patch) = convention.parse(TagRef::new(tag).unwrap()) {
                 let original = patch.original().as_str();
-                let is_orphan = !tags.contains(original) || is_reserved(original);
+                let is_base_missing = !tags.contains(original)
+                    || is_reserved(original)
+                    || is_auxiliary(original, tags);
                 let by_literal = rule.selectors().iter().all(|s| s.as_literal().is_some());
-                if is_orphan && !by_literal {
+                if is_base_missing && !by_literal {
                     let takes_in = |tag: &str| {
                         let tag = TagRef::new(tag).unwrap();
                         let mut globs =
@@ -170,8 +196,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn agrees_with_the_obvious_plan(config in config(), tags in tags()) {
-        let plan = plan(&config, &tags, Dialect::Documented);
+    fn agrees_with_the_obvious_plan(policy in policy(), tags in tags()) {
+        let plan = plan(&policy, &tags, Dialect::Documented);
         let images: Vec<String> = plan
             .images()
             .map(|image| format!("{}:{} {}", image.repository(), image.tag(), image.patch_tag().unwrap()))
@@ -180,11 +206,11 @@ proptest! {
             .skipped()
             .map(|skipped| format!("{}:{} {}", skipped.repository, skipped.tag, skipped.reason))
             .collect();
-        prop_assert_eq!((images, skipped), obvious_plan(&config, &tags));
+        prop_assert_eq!((images, skipped), obvious_plan(&policy, &tags));
     }
 
     #[test]
-    fn the_order_of_the_tags_does_not_matter(config in config(), tags in tags(), seed: u64) {
+    fn the_order_of_the_tags_does_not_matter(policy in policy(), tags in tags(), seed: u64) {
         for dialect in Dialect::ALL {
             let shuffled: Inventory = tags
                 .iter()
@@ -195,14 +221,14 @@ proptest! {
                 })
                 .collect();
             let options = PlanOptions { dialect, ..PlanOptions::default() };
-            let shuffled = Plan::new(&config, &shuffled, &options);
-            prop_assert_eq!(json(&plan(&config, &tags, dialect)), json(&shuffled));
+            let shuffled = Plan::new(&policy, &shuffled, &options);
+            prop_assert_eq!(json(&plan(&policy, &tags, dialect)), json(&shuffled));
         }
     }
 
     #[test]
-    fn a_patch_tag_is_new_and_no_original_s(config in config(), tags in tags()) {
-        let plan = plan(&config, &tags, Dialect::Documented);
+    fn a_patch_tag_is_new_and_no_original_s(policy in policy(), tags in tags()) {
+        let plan = plan(&policy, &tags, Dialect::Documented);
         let mut patches = BTreeSet::new();
         for image in plan.images() {
             let patch = image.patch_tag().unwrap();
@@ -210,7 +236,7 @@ proptest! {
             let text = patch.to_string();
             prop_assert_eq!(patch.original(), image.tag());
             prop_assert!(is_reserved(&text) && !is_reserved(image.tag().as_str()));
-            if config.tag_convention() == TagConvention::Incremental {
+            if policy.tag_convention() == TagConvention::Incremental {
                 prop_assert!(!tags[repository].contains(&text));
             }
             prop_assert!(patches.insert((repository.to_owned(), text)), "two images, one patch tag");
@@ -218,8 +244,8 @@ proptest! {
     }
 
     #[test]
-    fn after_patching_the_plan_holds_the_same_images(config in config(), mut tags in tags()) {
-        let before = plan(&config, &tags, Dialect::Documented);
+    fn after_patching_the_plan_holds_the_same_images(policy in policy(), mut tags in tags()) {
+        let before = plan(&policy, &tags, Dialect::Documented);
         let patched: Vec<(String, String, String)> = before
             .images()
             .map(|image| (
@@ -231,7 +257,7 @@ proptest! {
         for (repository, _, patch) in &patched {
             tags.get_mut(repository).unwrap().insert(patch.clone());
         }
-        let after = plan(&config, &tags, Dialect::Documented);
+        let after = plan(&policy, &tags, Dialect::Documented);
         let mut newest: Vec<(String, String, String)> = after
             .images()
             .map(|image| (
@@ -251,7 +277,7 @@ proptest! {
     /// Section "two dialects" lists every difference; without its cases there is none.
     #[test]
     fn the_dialects_agree_where_no_difference_is_listed(
-        config in plain_config(),
+        policy in plain_policy(),
         tags in btree_map("[rs]", btree_set("[ab](-slim)?", 0..8), 0..3),
         patches in vec(1_u16..900, 0..4),
     ) {
@@ -263,7 +289,7 @@ proptest! {
             }
         }
         let [documented, service] = Dialect::ALL.map(|dialect| {
-            let plan = plan(&config, &tags, dialect);
+            let plan = plan(&policy, &tags, dialect);
             let mut document = serde_json::to_value(&plan).unwrap();
             document["dialect"] = json!(null);
             document
@@ -272,17 +298,17 @@ proptest! {
     }
 
     #[test]
-    fn every_tag_is_explained_once(config in config(), tags in tags()) {
+    fn every_tag_is_explained_once(policy in policy(), tags in tags()) {
         let inventory = inventory(&tags);
         for dialect in Dialect::ALL {
-            let plan = plan(&config, &tags, dialect);
+            let plan = plan(&policy, &tags, dialect);
             let explained: Vec<(String, String)> = plan
                 .explain(&inventory)
                 .map(|row| (row.repository.to_string(), row.tag.to_string()))
                 .collect();
             let expected: Vec<(String, String)> = tags
                 .iter()
-                .filter(|(name, _)| config.rules().iter().any(|rule| rule.repository().as_str() == *name))
+                .filter(|(name, _)| policy.rules().iter().any(|rule| rule.repository().as_str() == *name))
                 .flat_map(|(name, tags)| tags.iter().map(move |tag| (name.clone(), tag.clone())))
                 .collect();
             prop_assert_eq!(explained, expected);
@@ -296,6 +322,55 @@ proptest! {
             }
         }
     }
+
+    /// Who is named as having decided would have decided alone, in the dialect of the plan.
+    #[test]
+    fn what_is_named_as_the_reason_is_the_reason(policy in policy(), tags in tags()) {
+        let inventory = inventory(&tags);
+        for dialect in Dialect::ALL {
+            let whole = plan(&policy, &tags, dialect);
+            let mut alone: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+            for row in whole.explain(&inventory) {
+                let Some(by) = row.decided_by else { continue };
+                let rows = alone.entry((by.rule, by.index)).or_insert_with(|| {
+                    let policy = json!({
+                        "version": "v1", "tag-convention": policy.tag_convention(),
+                        "repositories": [{"repository": row.repository, "tags": [by.selector]}],
+                    });
+                    let plan = plan(&policy.to_string().parse().unwrap(), &tags, dialect);
+                    let images = plan.images().map(|image| image.tag().to_string());
+                    let skipped = plan.skipped().map(|skipped| skipped.tag.to_string());
+                    images.chain(skipped).collect()
+                });
+                let tag = row.tag.as_str();
+                let suffix = Suffix::of(row.tag).map_or(0, Suffix::len);
+                let original = &tag[..tag.len() - suffix];
+                prop_assert!(rows.contains(tag) || rows.contains(original), "{dialect}: {row:?}");
+            }
+        }
+    }
+
+    /// Whatever selects them, in no list and in no count.
+    #[test]
+    fn what_is_no_image_changes_no_row(policy in policy(), tags in tags()) {
+        let plain: Tags = tags
+            .iter()
+            .map(|(name, tags)| {
+                let images = tags.iter().filter(|tag| !is_auxiliary(tag, tags)).cloned();
+                (name.clone(), images.collect())
+            })
+            .collect();
+        let rows = |tags| {
+            let plan = plan(&policy, tags, Dialect::Documented);
+            let mut document = serde_json::to_value(&plan).unwrap();
+            document["notFound"] = json!(null);
+            document
+        };
+        prop_assert_eq!(rows(&tags), rows(&plain));
+        let service = plan(&policy, &tags, Dialect::Service);
+        let mut images = service.images();
+        prop_assert!(!images.any(|image| image.tag().as_str().starts_with("cssc-candidate-")));
+    }
 }
 
 /// So many large globs that they make no single automaton are still matched, one by one.
@@ -305,7 +380,7 @@ fn globs_too_large_for_one_automaton() {
         .map(|n| format!("{n}{}*", "[a-c][d-f]?".repeat(90)))
         .chain(["x*".to_owned()])
         .collect();
-    let config: Config =
+    let policy: Policy =
         json!({"version": "v1", "repositories": [{"repository": "r", "tags": globs}]})
             .to_string()
             .parse()
@@ -314,7 +389,7 @@ fn globs_too_large_for_one_automaton() {
         "r".to_owned(),
         BTreeSet::from(["x1".to_owned(), "y".to_owned()]),
     )]);
-    let plan = plan(&config, &tags, Dialect::Documented);
+    let plan = plan(&policy, &tags, Dialect::Documented);
     let images: Vec<&str> = plan.images().map(|image| image.tag().as_str()).collect();
     assert_eq!(images, ["x1"]);
     assert_eq!(plan.not_found().count(), 600);

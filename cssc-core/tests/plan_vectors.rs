@@ -5,9 +5,10 @@
     reason = "a test may fail loudly"
 )]
 
-use cssc_core::{
-    Config, Dialect, Inventory, Listing, Plan, PlanOptions, TagSet, dialect_differences,
-};
+use cssc_core::inventory::{ListingError, UnavailableKind};
+use cssc_core::plan::dialect_differences;
+use cssc_core::tags::TagSet;
+use cssc_core::{Dialect, Inventory, Listing, Plan, PlanOptions, Policy};
 use serde_json::{Value, json};
 
 const VECTORS: &str = include_str!("vectors/plan.json");
@@ -22,7 +23,10 @@ fn inventory(value: &Value) -> Inventory {
         Value::Array(tags) => {
             Listing::Found(TagSet::new(tags.iter().map(|tag| tag.as_str().unwrap())).unwrap())
         }
-        other => Listing::Unavailable(other["unavailable"].as_str().unwrap().to_owned()),
+        other => {
+            let reason = other["unavailable"].as_str().unwrap();
+            Listing::Unavailable(ListingError::new(UnavailableKind::Transient, reason))
+        }
     };
     let listings = value.as_object().unwrap().iter();
     listings
@@ -31,12 +35,12 @@ fn inventory(value: &Value) -> Inventory {
 }
 
 fn plan(case: &Value, dialect: Dialect) -> Plan {
-    let config: Config = case["policy"].to_string().parse().unwrap();
+    let policy: Policy = case["policy"].to_string().parse().unwrap();
     let options = PlanOptions {
         dialect,
         ..PlanOptions::default()
     };
-    Plan::new(&config, &inventory(&case["inventory"]), &options)
+    Plan::new(&policy, &inventory(&case["inventory"]), &options)
 }
 
 /// The rows of a plan in the vectors' short form, read from its JSON document.
@@ -100,8 +104,8 @@ fn the_scan_tag_is_the_latest_patch_or_else_the_original() {
 #[test]
 fn the_dialects_differ_where_the_vectors_say_so() {
     for case in cases() {
-        let config: Config = case["policy"].to_string().parse().unwrap();
-        let differences = dialect_differences(&config, &inventory(&case["inventory"]));
+        let policy: Policy = case["policy"].to_string().parse().unwrap();
+        let differences = dialect_differences(&policy, &inventory(&case["inventory"]));
         let same = case["service"] == "same";
         assert_eq!(
             differences.is_empty(),
@@ -115,17 +119,23 @@ fn the_dialects_differ_where_the_vectors_say_so() {
 #[test]
 fn every_tag_has_a_verdict() {
     for case in cases() {
-        let plan = plan(&case, Dialect::Documented);
-        let inventory = inventory(&case["inventory"]);
-        let mut verdicts = serde_json::Map::new();
-        for explanation in plan.explain(&inventory) {
-            let tags = verdicts
-                .entry(explanation.repository.as_str())
-                .or_insert_with(|| json!({}));
-            tags[explanation.tag.as_str()] = explanation.verdict.as_str().into();
-        }
-        if let Some(expected) = case.get("explain") {
-            assert_eq!(&Value::Object(verdicts), expected, "{}", case["name"]);
+        for (dialect, key) in [
+            (Dialect::Documented, "explain"),
+            (Dialect::Service, "explainService"),
+        ] {
+            let plan = plan(&case, dialect);
+            let inventory = inventory(&case["inventory"]);
+            let mut verdicts = serde_json::Map::new();
+            for explanation in plan.explain(&inventory) {
+                let tags = verdicts
+                    .entry(explanation.repository.as_str())
+                    .or_insert_with(|| json!({}));
+                tags[explanation.tag.as_str()] = explanation.verdict.as_str().into();
+            }
+            if let Some(expected) = case.get(key) {
+                let name = &case["name"];
+                assert_eq!(&Value::Object(verdicts), expected, "{dialect}: {name}");
+            }
         }
     }
 }

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use cssc_core::{Listing, MAX_POLICY_LEN, NameError, Repository, Tag, TagRef};
+use cssc_core::name::NameError;
+use cssc_core::policy::MAX_POLICY_LEN;
+use cssc_core::{Listing, Repository, Tag, TagRef};
 use serde::Deserialize;
-use serde_json::json;
 
-use crate::registry::{Descriptor, Digest, Manifest, Reference, RegistryClient, RegistryError};
+use cssc_registry::{
+    Artifact, Descriptor, Digest, Reference, RegistryClient, RegistryError, TagDeletion, delete_tag,
+};
 
 /// The repository that holds the policy.
 pub const POLICY_REPOSITORY: &str = "csscpolicies/patchpolicy";
@@ -18,8 +21,6 @@ pub const POLICY_TAG: &str = "v1";
 /// What the artifact says it is, when this crate pushed it.
 pub const POLICY_ARTIFACT_TYPE: &str = "application/vnd.cssc.policy.v1+json";
 
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
 /// How many other tags are looked at before one is taken to share the policy's manifest.
 const MAX_OTHER_TAGS: usize = 100;
@@ -38,9 +39,9 @@ pub struct PolicyArtifact {
 /// What deleting a policy came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyDeletion {
-    /// The artifact is gone.
+    /// Its tag is gone, and no other pointed to it: it is the registry's to clear away.
     Deleted,
-    /// Only its tag is gone: other tags point to the same manifest.
+    /// Its tag is gone, and it stays: other tags point to the same manifest.
     Untagged {
         /// The other tags, or some of them when they are many.
         shared_with: Vec<Tag>,
@@ -49,7 +50,7 @@ pub enum PolicyDeletion {
 
 /// The manifest of an artifact, in the shapes that clients push.
 #[derive(Deserialize)]
-struct Artifact {
+struct StoredManifest {
     #[serde(default, alias = "blobs")]
     layers: Option<Vec<Layer>>,
     #[serde(default)]
@@ -89,7 +90,7 @@ impl PolicyArtifact {
         let refuse = |why: &str| {
             RegistryError::answer(format!("`{repository}{tag}` is not a policy: {why}"))
         };
-        let artifact: Artifact = serde_json::from_slice(&manifest.bytes)
+        let artifact: StoredManifest = serde_json::from_slice(&manifest.bytes)
             .map_err(|_| refuse("its manifest is not one of an artifact"))?;
         let layers = artifact.layers.unwrap_or_default();
         let layer = match layers.as_slice() {
@@ -111,6 +112,28 @@ impl PolicyArtifact {
         }))
     }
 
+    /// The annotations of the stored policy, which need not be one that can be used; none when
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the registry does not say.
+    pub fn annotations(
+        client: &dyn RegistryClient,
+    ) -> Result<Option<BTreeMap<String, String>>, RegistryError> {
+        let (repository, tag) = place()?;
+        match client.get_manifest(&repository, &tag) {
+            Ok(manifest) => {
+                let artifact = serde_json::from_slice::<StoredManifest>(&manifest.bytes).ok();
+                Ok(Some(
+                    artifact.and_then(|it| it.annotations).unwrap_or_default(),
+                ))
+            }
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores a policy in place of the one there.
     ///
     /// # Errors
@@ -128,29 +151,11 @@ impl PolicyArtifact {
                 policy.len()
             )));
         }
-        let empty = Descriptor::of(EMPTY_TYPE, b"{}");
-        client.put_blob(&repository, b"{}")?;
-        client.put_blob(&repository, policy)?;
-        let mut layer = json!(Descriptor::of("application/json", policy));
-        if let Some(layer) = layer.as_object_mut() {
-            // By this name clients write it to a file.
-            let title = json!({ TITLE: "patchpolicy.json" });
-            layer.insert("annotations".to_owned(), title);
-        }
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": POLICY_ARTIFACT_TYPE,
-            "config": empty,
-            "layers": [layer],
-            "annotations": annotations,
-        });
-        let manifest = Manifest {
-            media_type: MANIFEST_TYPE.to_owned(),
-            bytes: manifest.to_string().into_bytes(),
-        };
-        client.put_manifest(&repository, &tag, &manifest)?;
-        Ok(manifest.descriptor().digest)
+        let stored = Artifact::new(POLICY_ARTIFACT_TYPE)
+            .file("patchpolicy.json", "application/json", policy)
+            .annotations(annotations.clone())
+            .push(client, &repository, Some(&tag))?;
+        Ok(stored.digest)
     }
 
     /// Deletes the stored policy, and nothing that other tags point to.
@@ -160,27 +165,46 @@ impl PolicyArtifact {
     /// Fails when there is none, which [is absent](RegistryError::is_absent), and when the
     /// registry forbids deletion, which [is unsupported](RegistryError::is_unsupported).
     pub fn delete(client: &dyn RegistryClient) -> Result<PolicyDeletion, RegistryError> {
-        let (repository, tag) = place()?;
-        let Some(found) = client.resolve(&repository, &tag)? else {
-            return Err(RegistryError::absent(format!(
-                "no policy is stored: `{repository}{tag}` does not exist"
-            )));
+        let (repository, reference) = place()?;
+        let manifest = match client.get_manifest(&repository, &reference) {
+            Err(error) if error.is_absent() => {
+                return Err(RegistryError::absent(format!(
+                    "no policy is stored: `{repository}{reference}` does not exist"
+                )));
+            }
+            manifest => manifest?,
         };
-        let shared_with = sharing(client, &repository, &found.digest)?;
-        if shared_with.is_empty() {
-            client.delete(&repository, &Reference::Digest(found.digest))?;
-            return Ok(PolicyDeletion::Deleted);
+        let shared_with = sharing(client, &repository, &manifest.descriptor().digest)?;
+        match delete_tag(client, &repository, &tag()?)? {
+            TagDeletion::Removed if shared_with.is_empty() => Ok(PolicyDeletion::Deleted),
+            TagDeletion::Removed => Ok(PolicyDeletion::Untagged { shared_with }),
+            TagDeletion::Kept(error) => Err(error),
+            _ => {
+                // Nothing half-done: the tag stands for the policy again.
+                client.put_manifest(&repository, &reference, &manifest)?;
+                Err(not_deleted(&repository, &reference))
+            }
         }
-        client.delete(&repository, &tag)?;
-        Ok(PolicyDeletion::Untagged { shared_with })
     }
+}
+
+fn not_deleted(repository: &Repository, reference: &Reference) -> RegistryError {
+    RegistryError::unsupported(format!(
+        "the registry does not delete `{repository}{reference}`: allow it in its settings, or \
+         delete there"
+    ))
+}
+
+fn tag() -> Result<Tag, RegistryError> {
+    POLICY_TAG
+        .parse()
+        .map_err(|error: NameError| RegistryError::input(error.to_string()))
 }
 
 fn place() -> Result<(Repository, Reference), RegistryError> {
     let invalid = |error: NameError| RegistryError::input(error.to_string());
     let repository = POLICY_REPOSITORY.parse().map_err(invalid)?;
-    let tag: Tag = POLICY_TAG.parse().map_err(invalid)?;
-    Ok((repository, Reference::Tag(tag)))
+    Ok((repository, Reference::Tag(tag()?)))
 }
 
 /// The other tags that point to the same manifest. Of too many to ask about, all.
@@ -216,8 +240,9 @@ fn sharing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::LayoutRegistry;
-    use serde_json::Value;
+    use cssc_registry::media_type::IMAGE_MANIFEST;
+    use cssc_registry::{LayoutRegistry, Manifest};
+    use serde_json::{Value, json};
 
     fn registry() -> (tempfile::TempDir, LayoutRegistry) {
         let directory = tempfile::tempdir().unwrap();
@@ -233,7 +258,7 @@ mod tests {
     fn put(registry: &LayoutRegistry, manifest: &Value) {
         let (repository, tag) = place().unwrap();
         let manifest = Manifest {
-            media_type: MANIFEST_TYPE.to_owned(),
+            media_type: IMAGE_MANIFEST.to_owned(),
             bytes: manifest.to_string().into_bytes(),
         };
         registry.put_manifest(&repository, &tag, &manifest).unwrap();
@@ -284,6 +309,81 @@ mod tests {
         assert!(registry.resolve(&repository, &reference).unwrap().is_some());
     }
 
+    /// A registry in which another tag appears just after its tags were listed.
+    struct SharedMeanwhile(LayoutRegistry);
+
+    impl RegistryClient for SharedMeanwhile {
+        fn list_tags(&self, repository: &Repository) -> Listing {
+            let listing = self.0.list_tags(repository);
+            let (repository, tag) = place().unwrap();
+            let manifest = self.0.get_manifest(&repository, &tag).unwrap();
+            self.put_manifest(&repository, &backup(), &manifest)
+                .unwrap();
+            listing
+        }
+
+        fn resolve(
+            &self,
+            repository: &Repository,
+            reference: &Reference,
+        ) -> Result<Option<Descriptor>, RegistryError> {
+            self.0.resolve(repository, reference)
+        }
+
+        fn get_manifest(
+            &self,
+            repository: &Repository,
+            reference: &Reference,
+        ) -> Result<Manifest, RegistryError> {
+            self.0.get_manifest(repository, reference)
+        }
+
+        fn put_manifest(
+            &self,
+            repository: &Repository,
+            reference: &Reference,
+            manifest: &Manifest,
+        ) -> Result<(), RegistryError> {
+            self.0.put_manifest(repository, reference, manifest)
+        }
+
+        fn get_blob(
+            &self,
+            repository: &Repository,
+            blob: &Descriptor,
+            limit: u64,
+        ) -> Result<Vec<u8>, RegistryError> {
+            self.0.get_blob(repository, blob, limit)
+        }
+
+        fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError> {
+            self.0.put_blob(repository, bytes)
+        }
+
+        fn delete(
+            &self,
+            repository: &Repository,
+            reference: &Reference,
+        ) -> Result<(), RegistryError> {
+            self.0.delete(repository, reference)
+        }
+    }
+
+    fn backup() -> Reference {
+        Reference::Tag("backup".parse().unwrap())
+    }
+
+    #[test]
+    fn a_manifest_that_is_shared_meanwhile_stays() {
+        let (_directory, registry) = registry();
+        PolicyArtifact::push(&registry, b"{}", &schedule()).unwrap();
+        let registry = SharedMeanwhile(registry);
+        PolicyArtifact::delete(&registry).unwrap();
+        let (repository, tag) = place().unwrap();
+        assert_eq!(registry.resolve(&repository, &tag), Ok(None));
+        assert!(registry.get_manifest(&repository, &backup()).is_ok());
+    }
+
     #[test]
     fn what_others_push() {
         let (_directory, registry) = registry();
@@ -329,7 +429,13 @@ mod tests {
                 PolicyArtifact::pull(&registry).unwrap_err().to_string(),
                 format!("`csscpolicies/patchpolicy:v1` is not a policy: {reason}")
             );
+            assert_eq!(
+                PolicyArtifact::annotations(&registry),
+                Ok(Some(BTreeMap::new()))
+            );
         }
+        PolicyArtifact::delete(&registry).unwrap();
+        assert_eq!(PolicyArtifact::annotations(&registry), Ok(None));
     }
 
     #[test]

@@ -16,10 +16,12 @@ use std::fs;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cssc_core::{Evidence, PublishVerdict, ScanReport, ScanSkip, ScanVerdict};
+use cssc_core::cycle::Interrupt;
+use cssc_core::scan::{PublishVerdict, ScanSkip, ScanVerdict};
+use cssc_core::{Evidence, ScanReport};
 use cssc_engine::tool::{
-    Access, Buildah, Cancel, ImageRef, Job, PatchRequest, Patcher, Scanner, ToolError, ToolOptions,
-    Trivy, Version,
+    Access, Buildah, ImageRef, Job, PatchRequest, Patcher, Scanner, StopToken, ToolError,
+    ToolOptions, Trivy, Version,
 };
 use serde_json::{Value, json};
 
@@ -29,7 +31,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 struct Real {
     folder: tempfile::TempDir,
     log: Mutex<String>,
-    cancel: Cancel,
+    stop: StopToken,
     /// Cancels when a line begins with this.
     cancel_at: &'static str,
     _turn: MutexGuard<'static, ()>,
@@ -76,7 +78,7 @@ impl Real {
         Some(Self {
             folder: tempfile::tempdir().unwrap(),
             log: Mutex::default(),
-            cancel: Cancel::default(),
+            stop: StopToken::default(),
             cancel_at: "no such line",
             _turn: turn,
         })
@@ -85,7 +87,7 @@ impl Real {
     fn job<T>(&self, work: impl FnOnce(&Job<'_>) -> T) -> T {
         let log = |line: &str| {
             if line.starts_with(self.cancel_at) {
-                self.cancel.cancel();
+                self.stop.stop(Interrupt::Canceled);
             }
             let mut log = self.log.lock().unwrap();
             log.push_str(line);
@@ -94,7 +96,7 @@ impl Real {
         work(&Job {
             folder: self.folder.path(),
             log: &log,
-            cancel: &self.cancel,
+            stop: &self.stop,
             access: &Access::default(),
             started: &|_| {},
         })
@@ -103,8 +105,7 @@ impl Real {
     fn scan(&self, image: &ImageRef) -> ScanReport {
         let scan = self.job(|job| trivy().scan(image, job));
         let scan = scan.unwrap_or_else(|error| self.fail(&error));
-        assert_eq!(scan.exit_code, Some(0));
-        ScanReport::from_reader(fs::File::open(&scan.report).unwrap()).unwrap()
+        scan.report
     }
 
     fn patch(&self, target: &str) -> Result<(), ToolError> {
@@ -255,12 +256,42 @@ fn a_docker_image_stays_one_with_its_health_check() {
 }
 
 #[test]
+fn an_image_with_triggers_is_refused_and_they_are_not_run() {
+    let Some(real) = Real::get() else { return };
+    let tls = "--tls-verify=false";
+    let source = format!("docker://{}", original().by_tag());
+    let container = buildah_says(&["from", tls, &source]);
+    let container = container.trim();
+    buildah_says(&["config", "--onbuild", "RUN false", container]);
+    let target = format!("docker://{}", image("trigger").by_tag());
+    let commit = [
+        "commit", "--format", "docker", "--rm", tls, container, &target,
+    ];
+    buildah_says(&commit);
+    buildah_says(&["rmi", "--all"]);
+
+    let request = PatchRequest {
+        original: &image("trigger"),
+        report: real.folder.path(),
+        target: &"trigger-1".parse().unwrap(),
+    };
+    let error = real.job(|job| buildah().patch(&request, job)).unwrap_err();
+    assert!(!error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        "`buildah` cannot patch an image with ONBUILD triggers, which it would run and drop"
+    );
+    assert_eq!(registry_has("manifests/trigger-1"), None);
+    assert_eq!(buildah_says(&["images", "--quiet"]), "");
+}
+
+#[test]
 fn a_patch_that_is_canceled_in_the_middle_leaves_nothing() {
     let Some(mut real) = Real::get() else { return };
     // What apt says when it fetches; the upgrade is going on.
     real.cancel_at = "Get:";
     let error = real.patch("12-2").unwrap_err();
-    assert!(error.is_canceled(), "{error}");
+    assert!(error.interrupt() == Some(Interrupt::Canceled), "{error}");
     assert_eq!(registry_has("manifests/12-2"), None);
     assert_eq!(buildah_says(&["containers", "--quiet"]), "");
     assert_eq!(buildah_says(&["images", "--quiet"]), "");

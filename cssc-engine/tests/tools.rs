@@ -7,18 +7,18 @@
 )]
 
 mod standin;
+#[path = "../../cssc-registry/tests/support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use cssc_core::{ScanReport, ScanSkip, ScanVerdict};
-use cssc_engine::registry::Digest;
+use cssc_core::cycle::Interrupt;
+use cssc_core::scan::{ScanSkip, ScanVerdict};
 use cssc_engine::tool::{
-    Access, Cancel, CommandPatcher, Copa, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner,
-    ToolError, ToolOptions, Trivy, Version,
+    Access, Buildah, CommandPatcher, Copa, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner,
+    StopToken, ToolError, ToolErrorKind, ToolOptions, Trivy, Version,
 };
 use support::{DockerRegistry, PASSWORD, Setup, USER, has_tools};
 
@@ -53,19 +53,19 @@ impl Bench {
     }
 
     fn job<T>(&self, cancel_at: &str, work: impl FnOnce(&Job<'_>) -> T) -> T {
-        let cancel = Cancel::default();
+        let stop = StopToken::default();
         let log = |line: &str| {
             let mut log = self.log.lock().unwrap();
             log.push_str(line);
             log.push('\n');
             if line == cancel_at {
-                cancel.cancel();
+                stop.stop(Interrupt::Canceled);
             }
         };
         work(&Job {
             folder: self.folder.path(),
             log: &log,
-            cancel: &cancel,
+            stop: &stop,
             access: &self.access,
             started: &|_| {},
         })
@@ -82,31 +82,25 @@ impl Bench {
     }
 
     fn verdict(&self, tag: &str) -> ScanVerdict {
-        let scan = self.scan(tag, "none").unwrap();
-        read(&scan).unwrap().verdict()
+        self.scan(tag, "none").unwrap().report.verdict()
     }
 
-    fn patch(&self, with: &impl Patcher, target: &str) -> Result<Option<PathBuf>, ToolError> {
+    fn patch(&self, with: &impl Patcher, target: &str) -> Result<(), ToolError> {
         let scan = self.scan("3.11", "none").unwrap();
         self.patch_after(&scan, with, target)
     }
 
-    fn patch_after(
-        &self,
-        scan: &Scan,
-        with: &impl Patcher,
-        target: &str,
-    ) -> Result<Option<PathBuf>, ToolError> {
+    fn patch_after(&self, scan: &Scan, with: &impl Patcher, target: &str) -> Result<(), ToolError> {
         let request = PatchRequest {
             original: &self.image("3.11"),
-            report: &scan.report,
+            platform: &"linux/amd64".parse().unwrap(),
+            report: &scan.path,
             target: &target.parse().unwrap(),
         };
-        let patched = self.job("waiting", |job| with.patch(&request, job));
-        patched.map(|patched| patched.vex)
+        self.job("waiting", |job| with.patch(&request, job))
     }
 
-    fn copa(&self, target: &str, fault: &str) -> Result<Option<PathBuf>, ToolError> {
+    fn copa(&self, target: &str, fault: &str) -> Result<(), ToolError> {
         let scan = self.scan("3.11", "none").unwrap();
         self.faults(&format!("copa:{fault}"));
         let copa = Copa::new(ToolOptions::new(standin::copa()));
@@ -124,25 +118,19 @@ fn shell(script: &str) -> CommandPatcher {
     CommandPatcher::new(options)
 }
 
-fn read(scan: &Scan) -> Result<ScanReport, String> {
-    let file = fs::File::open(&scan.report).unwrap();
-    ScanReport::from_reader(file).map_err(|error| error.to_string())
-}
-
 #[test]
 fn scan_patch_and_scan_again() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0 CVE-2=");
     assert_eq!(bench.verdict("3.11"), ScanVerdict::Patch { fixable: 1 });
-    let vex = bench.copa("3.11-1", "none").unwrap();
-    assert!(vex.unwrap().is_file());
+    bench.copa("3.11-1", "none").unwrap();
     assert_eq!(
         bench.verdict("3.11-1"),
         ScanVerdict::Skip(ScanSkip::NoVulnerability)
     );
     // Another time there is nothing to do, which is no failure.
     bench.registry.push("python", &["3.11"], "CVE-2=");
-    assert_eq!(bench.copa("3.11-2", "none").unwrap(), None);
+    bench.copa("3.11-2", "none").unwrap();
     assert!(bench.log().contains("already up-to-date"));
     bench.scan("3.11-2", "none").unwrap_err();
 }
@@ -154,10 +142,11 @@ fn versions_are_checked() {
     let copa = Copa::new(ToolOptions::new(standin::copa()));
     bench.job("", |job| {
         assert_eq!(trivy.check(job).unwrap(), Some(Version(0, 60, 0)));
-        assert_eq!(copa.check(job).unwrap(), Some(Version(0, 11, 1)));
+        assert_eq!(copa.check(job).unwrap(), Some(Version(0, 14, 2)));
         let old = standin::old_trivy();
         let error = Trivy::new(ToolOptions::new(&old)).check(job).unwrap_err();
         assert!(error.is_unusable());
+        assert_eq!(error.kind(), ToolErrorKind::TooOld);
         assert_eq!(
             error.to_string(),
             format!(
@@ -168,8 +157,7 @@ fn versions_are_checked() {
         let error = Copa::new(ToolOptions::new("no-such-copa")).check(job);
         assert_eq!(
             error.unwrap_err().to_string(),
-            "cannot start `no-such-copa`: there is no such program; install it or give its path \
-             with --copa"
+            "cannot start `no-such-copa`: there is no such program; install it or give its path"
         );
     });
 }
@@ -179,17 +167,16 @@ fn the_report_decides_and_not_the_exit_code() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
     let good = bench.scan("3.11", "exit1").unwrap();
-    assert_eq!(good.exit_code, Some(1));
-    assert_eq!(read(&good).unwrap().fixable(), 1);
+    assert_eq!(good.report.fixable(), 1);
 
-    for fault in ["half", "garbage"] {
-        let scan = bench.scan("3.11", fault).unwrap();
-        assert_eq!(scan.exit_code, Some(0));
-        read(&scan).unwrap_err();
+    for fault in ["half", "garbage", "crash"] {
+        let error = bench.scan("3.11", fault).unwrap_err();
+        assert_eq!(error.kind(), ToolErrorKind::BadReport, "{error}");
+        assert!(error.is_retryable());
+        let text = error.to_string();
+        let begin = "/trivy` left a report that cannot be read: ";
+        assert!(text.contains(begin), "{text}");
     }
-    let scan = bench.scan("3.11", "crash").unwrap();
-    assert_eq!(scan.exit_code, None);
-    read(&scan).unwrap_err();
 
     // The report of the scan before is not taken for one of this.
     let error = bench.scan("3.11", "fail").unwrap_err();
@@ -205,7 +192,7 @@ fn a_tool_that_floods_is_heard_to_its_end() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "");
     let scan = bench.scan("3.11", "flood").unwrap();
-    assert_eq!(read(&scan).unwrap().fixable(), 0);
+    assert_eq!(scan.report.fixable(), 0);
     let log = bench.log();
     assert!(log.len() < 1_200_000);
     assert!(log.contains(" lines of output left out …\n"));
@@ -217,16 +204,16 @@ fn a_tool_that_floods_is_heard_to_its_end() {
 fn a_tool_that_hangs_is_ended() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
-    assert!(bench.scan("3.11", "hang").unwrap_err().is_canceled());
+    assert!(bench.scan("3.11", "hang").unwrap_err().interrupt() == Some(Interrupt::Canceled));
     let error = bench.copa("3.11-1", "hang").unwrap_err();
-    assert!(error.is_canceled());
+    assert!(error.interrupt() == Some(Interrupt::Canceled));
 
     bench.faults("trivy:hang");
     let mut options = ToolOptions::new(standin::trivy());
     options.time_limit = Duration::from_millis(500);
     let trivy = Trivy::new(options);
     let error = bench.job("", |job| trivy.scan(&bench.image("3.11"), job));
-    assert!(error.unwrap_err().is_timeout());
+    assert_eq!(error.unwrap_err().kind(), ToolErrorKind::TimedOut);
 }
 
 #[test]
@@ -238,7 +225,7 @@ fn a_patch_that_fails_is_told() {
     let text = text.to_string();
     assert!(text.ends_with("/copa` ended with exit code 1: FATAL failed on demand"));
     let text = bench.copa("3.11-1", "crash").unwrap_err();
-    assert!(text.to_string().ends_with("/copa` was ended by a signal"));
+    assert!(text.to_string().contains("/copa` was ended by a signal: "));
     // Ends well and has pushed nothing: seen by whoever looks for the tag.
     bench.copa("3.11-1", "half").unwrap();
     bench.scan("3.11-1", "none").unwrap_err();
@@ -252,27 +239,25 @@ fn a_program_finds_its_task_in_its_environment() {
         env | grep ^CSSC_ | sort\n\
         grep -q CVE-1 \"$CSSC_REPORT\"\n\
         skopeo copy --insecure-policy --src-tls-verify=false --dest-tls-verify=false \
-          \"docker://$CSSC_IMAGE\" \"docker://$CSSC_TARGET\"\n\
-        echo '{}' >\"$CSSC_VEX\"\n";
-    let vex = bench.patch(&shell(script), "3.11-1").unwrap().unwrap();
-    assert_eq!(fs::read_to_string(vex).unwrap(), "{}\n");
+          \"docker://$CSSC_IMAGE\" \"docker://$CSSC_TARGET\"\n";
+    bench.patch(&shell(script), "3.11-1").unwrap();
     let (host, folder) = (bench.registry.host(), bench.folder.path().display());
     let log = bench.log();
     let lines: Vec<_> = log
         .lines()
-        .filter(|line| line.starts_with("CSSC_"))
+        .filter(|line| line.starts_with("CSSC_") && !line.starts_with("CSSC_PROCESS_MARK="))
         .collect();
     let expected = [
         format!("CSSC_FOLDER={folder}"),
         format!("CSSC_IMAGE={host}/python:3.11"),
         "CSSC_INSECURE=1".to_owned(),
+        "CSSC_PLATFORM=linux/amd64".to_owned(),
         format!("CSSC_REGISTRY={host}"),
         format!("CSSC_REPORT={folder}/report-3.11.json"),
         "CSSC_REPOSITORY=python".to_owned(),
         "CSSC_TAG=3.11".to_owned(),
         format!("CSSC_TARGET={host}/python:3.11-1"),
         "CSSC_TARGET_TAG=3.11-1".to_owned(),
-        format!("CSSC_VEX={folder}/vex-3.11-1.json"),
     ];
     assert_eq!(lines, expected);
     bench.scan("3.11-1", "none").unwrap();
@@ -304,9 +289,97 @@ fn a_login_opens_the_registry_and_stays_hidden() {
     assert!(error.contains(": 401 "), "{error}");
 }
 
+/// What a tool is given to reach a registry, whatever it is asked to do there.
+fn login_of(
+    access: Access,
+    work: impl FnOnce(ToolOptions, &PatchRequest<'_>, &Job<'_>),
+) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ca.pem"), "certificates").unwrap();
+    let request = PatchRequest {
+        original: &ImageRef::new(
+            "registry.example".parse().unwrap(),
+            "python".parse().unwrap(),
+            "3.11".parse().unwrap(),
+        ),
+        platform: &"linux/amd64".parse().unwrap(),
+        report: folder.path(),
+        target: &"3.11-1".parse().unwrap(),
+    };
+    let job = Job {
+        folder: folder.path(),
+        log: &|_: &str| {},
+        stop: &StopToken::default(),
+        access: &access.ca_file(folder.path().join("ca.pem")),
+        started: &|_| {},
+    };
+    work(ToolOptions::new(standin::tell_login()), &request, &job);
+    let told = fs::read_to_string(folder.path().join("login")).unwrap_or_default();
+    (folder, told)
+}
+
+#[test]
+fn every_tool_is_given_the_token_and_the_certificates() {
+    // The claims are `{"access":[]}`.
+    let access_token = "e30.eyJhY2Nlc3MiOltdfQ.c2ln";
+    let identity = r#""identitytoken":"refresh-token""#;
+    let registry = format!(r#""registrytoken":"{access_token}""#);
+    for (token, entry) in [("refresh-token", identity), (access_token, &registry)] {
+        let access = || Access::default().token(token);
+        let scan = login_of(access(), |options, request, job| {
+            Trivy::new(options).scan(request.original, job).unwrap_err();
+        });
+        let patch = login_of(access(), |options, request, job| {
+            Copa::new(options).patch(request, job).unwrap();
+        });
+        let command = login_of(access(), |options, request, job| {
+            CommandPatcher::new(options).patch(request, job).unwrap();
+        });
+        for (folder, told) in [scan, patch, command] {
+            assert!(told.contains(entry), "{told}");
+            let certificates = folder.path().join("ca.pem");
+            let certificates = format!("SSL_CERT_FILE={}\n", certificates.display());
+            assert!(told.contains(&certificates), "{told}");
+        }
+    }
+
+    let (folder, told) = login_of(
+        Access::default().token("refresh-token"),
+        |options, request, job| {
+            Buildah::new(options).patch(request, job).unwrap();
+        },
+    );
+    assert!(told.contains(identity), "{told}");
+    let certificates = folder.path().join("certificates");
+    let option = format!("--cert-dir={}", certificates.display());
+    for command in ["pull", "commit"] {
+        let call = format!("call: {command} ");
+        let call = told.lines().find(|line| line.starts_with(&call)).unwrap();
+        assert!(call.contains(&option), "{call}");
+    }
+    let copy = fs::read_to_string(certificates.join("ca.crt")).unwrap();
+    assert_eq!(copy, "certificates");
+
+    login_of(
+        Access::default().token(access_token),
+        |options, request, job| {
+            let program = options.program.display().to_string();
+            let error = Buildah::new(options).patch(request, job).unwrap_err();
+            assert_eq!(error.kind(), ToolErrorKind::Unsupported);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "`{program}` does not take an access token of the registry: use an identity \
+                     token or a name and password"
+                )
+            );
+        },
+    );
+}
+
 #[test]
 fn an_image_is_pinned_by_its_digest() {
-    let digest = Digest::of(b"content");
+    let digest = cssc_registry::digest::of(b"content");
     let image = ImageRef::new(
         "localhost:5000".parse().unwrap(),
         "python".parse().unwrap(),

@@ -3,10 +3,10 @@
 //! What Python sees is in `python/cssc`: rows, enumerations and exceptions are plain Python, made
 //! here by calling them.
 
-mod config;
 mod convert;
 mod name;
 mod plan;
+mod policy;
 mod scan;
 mod schedule;
 mod tags;
@@ -18,11 +18,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::config::{Config, check, schema, template};
-    #[pymodule_export]
     use super::name::{check_registry, check_repository, check_selector, check_tag, parse_patch};
     #[pymodule_export]
     use super::plan::{Plan, dialect_differences};
+    #[pymodule_export]
+    use super::policy::{Policy, check, schema, template};
     #[pymodule_export]
     use super::scan::{compare_scans, scan_report};
     #[pymodule_export]
@@ -37,6 +37,9 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("DEFAULT_LIMIT", cssc_core::DEFAULT_LIMIT)
+        module.add(
+            "DEFAULT_LIMIT",
+            cssc_core::plan::ImageLimit::default().get(),
+        )
     }
 }

@@ -1,6 +1,8 @@
 //! Names: checked, and patch tags taken apart.
 
-use cssc_core::{PatchNumber, Registry, Repository, Selector, Tag, TagConvention};
+use cssc_core::policy::Selector;
+use cssc_core::tags::PatchNumber;
+use cssc_core::{Registry, Repository, Tag, TagConvention};
 use pyo3::prelude::*;
 
 use crate::convert::invalid;
@@ -21,7 +23,7 @@ pub(crate) fn check_repository(py: Python<'_>, text: &str) -> PyResult<String> {
         .map_err(|error| invalid(py, error))
 }
 
-/// The registry's host, checked, Azure's short form completed.
+/// The registry's host and namespace, checked, Azure's short form completed.
 #[pyfunction]
 pub(crate) fn check_registry(py: Python<'_>, text: &str) -> PyResult<String> {
     text.parse::<Registry>()
@@ -34,7 +36,7 @@ pub(crate) fn check_registry(py: Python<'_>, text: &str) -> PyResult<String> {
 pub(crate) fn check_selector(py: Python<'_>, selector: &str, tag: &str) -> PyResult<bool> {
     let selector: Selector = selector.parse().map_err(|error| invalid(py, error))?;
     let tag: Tag = tag.parse().map_err(|error| invalid(py, error))?;
-    Ok(selector.matches(tag.as_ref()))
+    Ok(selector.matches(tag.borrowed()))
 }
 
 /// The original and the number of a patch tag, or none when it is no patch tag.
@@ -46,7 +48,7 @@ pub(crate) fn parse_patch(
 ) -> PyResult<Option<(String, Option<u16>)>> {
     let convention: TagConvention = convention.parse().map_err(|error| invalid(py, error))?;
     let tag: Tag = tag.parse().map_err(|error| invalid(py, error))?;
-    let patch = convention.parse(tag.as_ref());
+    let patch = convention.parse(tag.borrowed());
     Ok(patch.map(|patch| {
         let number = patch.number().map(PatchNumber::get);
         (patch.original().to_string(), number)

@@ -2,13 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use cssc_core::inventory::{ListingError, UnavailableKind};
 use cssc_core::{Dialect, Inventory, Listing, PlanOptions, Repository};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::config::Config;
 use crate::convert::{invalid, member, package, to_python};
+use crate::policy::Policy;
 use crate::tags::tag_set;
 
 /// How far each level of JSON may be indented; an indent without bound takes memory without bound.
@@ -18,7 +19,7 @@ const MAX_INDENT: usize = 16;
 #[pyclass(frozen, module = "cssc")]
 pub(crate) struct Plan {
     inner: cssc_core::Plan,
-    config: cssc_core::Config,
+    policy: cssc_core::Policy,
     inventory: Inventory,
 }
 
@@ -34,11 +35,14 @@ fn listing(tags: &Bound<'_, PyAny>) -> PyResult<Listing> {
         Ok(Listing::Absent)
     } else if tags.is_instance_of::<pyo3::exceptions::PyException>() {
         let reason = tags.str()?.to_cow()?.into_owned();
-        Ok(Listing::Unavailable(if reason.is_empty() {
+        let reason = if reason.is_empty() {
             tags.get_type().name()?.to_cow()?.into_owned()
         } else {
             reason
-        }))
+        };
+        // An exception of Python's does not say whether another attempt would help.
+        let error = ListingError::new(UnavailableKind::Transient, reason);
+        Ok(Listing::Unavailable(error))
     } else {
         Ok(Listing::Found(tag_set(tags)?))
     }
@@ -81,42 +85,45 @@ fn inventory(source: &Bound<'_, PyAny>, repositories: &[&Repository]) -> PyResul
 
 fn plan_of(
     py: Python<'_>,
-    config: cssc_core::Config,
+    policy: cssc_core::Policy,
     inventory: Inventory,
     dialect: &str,
-    limit: Option<usize>,
+    limit: Option<u64>,
 ) -> PyResult<Plan> {
     let dialect: Dialect = dialect.parse().map_err(|error| invalid(py, error))?;
-    let options = PlanOptions { dialect, limit };
-    let inner = py.detach(|| cssc_core::Plan::new(&config, &inventory, &options));
+    let options = PlanOptions {
+        dialect,
+        limit: limit.into(),
+    };
+    let inner = py.detach(|| cssc_core::Plan::new(&policy, &inventory, &options));
     Ok(Plan {
         inner,
-        config,
+        policy,
         inventory,
     })
 }
 
 #[pymethods]
 impl Plan {
-    /// Plan `config` for the registry that `inventory` describes.
+    /// Plan `policy` for the registry that `inventory` describes.
     #[new]
-    #[pyo3(signature = (config, inventory, /, *, dialect = "documented", limit = Some(cssc_core::DEFAULT_LIMIT)))]
+    #[pyo3(signature = (policy, inventory, /, *, dialect = "documented", limit = cssc_core::plan::ImageLimit::default().get()))]
     fn new(
         py: Python<'_>,
-        config: &Bound<'_, PyAny>,
+        policy: &Bound<'_, PyAny>,
         inventory: &Bound<'_, PyAny>,
         dialect: &str,
-        limit: Option<usize>,
+        limit: Option<u64>,
     ) -> PyResult<Self> {
-        let config = Config::from_any(config)?;
+        let policy = Policy::from_any(policy)?;
         // A mapping is explained whole; a callable is only asked for what planning needs.
         let repositories = if inventory.is_callable() {
-            config.enabled_repositories()
+            policy.enabled_repositories()
         } else {
-            config.repositories()
+            policy.repositories()
         };
         let inventory = self::inventory(inventory, &repositories)?;
-        plan_of(py, config, inventory, dialect, limit)
+        plan_of(py, policy, inventory, dialect, limit)
     }
 
     /// What a pattern takes apart.
@@ -139,8 +146,8 @@ impl Plan {
 
     /// How many images a workflow may run; None for any number.
     #[getter]
-    fn limit(&self) -> Option<usize> {
-        self.inner.limit()
+    fn limit(&self) -> Option<u64> {
+        self.inner.limit().get()
     }
 
     /// Whether there are more images than a workflow may run.
@@ -151,8 +158,8 @@ impl Plan {
 
     /// The policy.
     #[getter]
-    fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        package(py, "Config")?.call1((self.config.to_json(),))
+    fn policy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        package(py, "Policy")?.call1((self.policy.to_json(),))
     }
 
     /// The images to scan.
@@ -201,7 +208,7 @@ impl Plan {
         let class = package(py, "Unavailable")?;
         let rows = PyList::empty(py);
         for row in self.inner.unavailable() {
-            rows.append(class.call1((row.repository.as_str(), row.reason))?)?;
+            rows.append(class.call1((row.repository.as_str(), row.error.message()))?)?;
         }
         Ok(rows)
     }
@@ -320,16 +327,16 @@ impl Plan {
                     PyList::new(py, tags.collect::<Vec<_>>())?.into_any()
                 }
                 Listing::Absent => py.None().into_bound(py),
-                Listing::Unavailable(reason) => package(py, "Error")?.call1((reason,))?,
+                Listing::Unavailable(error) => package(py, "Error")?.call1((error.message(),))?,
             };
             inventory.set_item(repository.as_str(), value)?;
         }
         let rebuild = package(py, "_plan")?;
         let arguments = (
-            plan.config.to_json(),
+            plan.policy.to_json(),
             inventory,
             plan.inner.dialect().as_str(),
-            plan.inner.limit(),
+            plan.inner.limit().get(),
         );
         Ok((rebuild, arguments.into_pyobject(py)?))
     }
@@ -339,12 +346,12 @@ impl Plan {
 #[pyfunction]
 pub(crate) fn dialect_differences<'py>(
     py: Python<'py>,
-    config: &Bound<'py, PyAny>,
+    policy: &Bound<'py, PyAny>,
     inventory: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let config = Config::from_any(config)?;
-    let inventory = self::inventory(inventory, &config.enabled_repositories())?;
-    let found = py.detach(|| cssc_core::dialect_differences(&config, &inventory));
+    let policy = Policy::from_any(policy)?;
+    let inventory = self::inventory(inventory, &policy.enabled_repositories())?;
+    let found = py.detach(|| cssc_core::plan::dialect_differences(&policy, &inventory));
     let class = package(py, "DialectDifference")?;
     let rows = PyList::empty(py);
     for row in found {

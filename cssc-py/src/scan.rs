@@ -1,6 +1,7 @@
 //! Scan reports.
 
-use cssc_core::{Evidence, PublishVerdict, ScanReport, ScanVerdict};
+use cssc_core::scan::{PublishVerdict, ScanVerdict};
+use cssc_core::{Evidence, ScanReport};
 use pyo3::prelude::*;
 
 use crate::convert::{error, package};
@@ -19,6 +20,8 @@ pub(crate) fn scan_report<'py>(py: Python<'py>, report: &[u8]) -> PyResult<Bound
         ScanVerdict::Patch { .. } => ("patch", None),
         ScanVerdict::Skip(why) => ("skip", Some(why.to_string())),
         ScanVerdict::Unsupported(why) => ("unsupported", Some(why.to_string())),
+        // A verdict that this package does not know yet is none to act on.
+        _ => ("unsupported", None),
     };
     let os = report.os().map(|os| (os.family(), os.name()));
     package(py, "ScanVerdict")?.call1((

@@ -19,7 +19,7 @@ pub(crate) struct Schedule {
 /// The runs of a schedule, one by one.
 #[pyclass(module = "cssc")]
 pub(crate) struct Runs {
-    inner: cssc_core::Runs,
+    inner: cssc_core::schedule::Runs,
 }
 
 /// Python's years end.

@@ -1,6 +1,7 @@
 //! The tags of a repository, told apart.
 
-use cssc_core::{Lineage, Lineages, Tag, TagConvention, TagSet};
+use cssc_core::tags::{Lineage, Lineages, TagSet};
+use cssc_core::{Tag, TagConvention};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -13,7 +14,7 @@ pub(crate) fn tag_set(tags: &Bound<'_, PyAny>) -> PyResult<TagSet> {
         let message = "the tags of a repository must be a list of strings, not a string";
         return Err(pyo3::exceptions::PyTypeError::new_err(message));
     }
-    let mut builder = cssc_core::TagSetBuilder::default();
+    let mut builder = cssc_core::tags::TagSetBuilder::default();
     for tag in tags.try_iter()? {
         let tag = tag?;
         let Ok(text) = tag.cast::<PyString>() else {
@@ -77,6 +78,9 @@ pub(crate) fn lineages<'py>(
         .collect::<PyResult<_>>()?;
     Ok((
         originals,
-        lineages.orphans().map(|patch| patch.to_string()).collect(),
+        lineages
+            .base_missing()
+            .map(|patch| patch.to_string())
+            .collect(),
     ))
 }

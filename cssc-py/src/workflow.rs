@@ -1,9 +1,15 @@
-//! The workflow as a machine, driven from Python. Work and outcomes are dictionaries in the
+//! The workflow as a machine, driven from Python. Steps and outcomes are dictionaries in the
 //! shape of the core's JSON.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use cssc_core::{Cause, CycleImage, CycleOptions, Outcome, Owner, RunId, StatusFilter};
+use cssc_core::cycle::{
+    Cause, CycleId, CycleImage, CycleOptions, RunId, StatusFilter, StepOutcome,
+};
+use cssc_core::name::Platform;
+use cssc_core::workflow::WorkflowSettings;
+use cssc_core::{Digest, Repository, TagRef};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use serde::Serialize;
@@ -40,24 +46,22 @@ impl Cycle {
         /,
         *,
         now,
-        owner = 0,
         scheduled = None,
         jobs = CycleOptions::default().jobs,
-        attempts = CycleOptions::default().attempts,
+        attempts = WorkflowSettings::default().effective_attempts(),
         pause_seconds = CycleOptions::default().pause_seconds,
         step_limit_seconds = CycleOptions::default().step_limit_seconds,
         interruptions = CycleOptions::default().interruptions,
         verify = CycleOptions::default().verify,
-        limit = CycleOptions::default().limit,
-    ), text_signature = "(id, /, *, now, owner=0, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, limit=100)")]
+        limit = WorkflowSettings::default().effective_limit().get(),
+    ), text_signature = "(id, /, *, now, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, limit=100)")]
     #[expect(
         clippy::too_many_arguments,
         reason = "they are keywords in Python, where a misspelled one must be an error"
     )]
     fn new(
-        id: u64,
+        id: &str,
         now: &Bound<'_, PyAny>,
-        owner: u32,
         scheduled: Option<&Bound<'_, PyAny>>,
         jobs: NonZeroU32,
         attempts: NonZeroU32,
@@ -67,21 +71,25 @@ impl Cycle {
         verify: bool,
         limit: Option<u64>,
     ) -> PyResult<Self> {
+        let mut settings = WorkflowSettings::default();
+        settings.attempts = Some(attempts);
+        settings.limit = Some(limit.into());
         let options = CycleOptions {
             jobs,
-            attempts,
             pause_seconds,
             step_limit_seconds,
             interruptions,
             verify,
-            limit,
+            settings,
+            ..CycleOptions::default()
         };
         let cause = match scheduled {
             Some(run) => Cause::Scheduled(instant(run)?),
             None => Cause::Immediate,
         };
+        let id: CycleId = id.parse().map_err(|error| invalid(now.py(), error))?;
         Ok(Self {
-            inner: cssc_core::Cycle::new(id, Owner::new(owner), cause, options, instant(now)?),
+            inner: cssc_core::Cycle::new(id, cause, options, instant(now)?),
         })
     }
 
@@ -97,14 +105,14 @@ impl Cycle {
         serde_json::to_string(&self.inner).map_err(|error| invalid(py, error))
     }
 
-    /// What to do next: `{"work": …}`, `{"waitUntil": …}`, `"idle"` or `"done"`.
+    /// What to do next: `{"assigned": …}`, `{"waitUntil": …}`, `"idle"` or `"done"`.
     #[pyo3(signature = (now, /))]
-    fn next_work<'py>(
+    fn next_step<'py>(
         slf: &Bound<'py, Self>,
         now: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let now = instant(now)?;
-        let next = slf.try_borrow_mut()?.inner.next_work(now);
+        let next = slf.try_borrow_mut()?.inner.next_step(now);
         to_dict(slf.py(), &next)
     }
 
@@ -118,12 +126,12 @@ impl Cycle {
     ) -> PyResult<()> {
         let py = outcome.py();
         let run: RunId = run.parse().map_err(|error| invalid(py, error))?;
-        let outcome: Outcome = from_dict(outcome)?;
+        let outcome: StepOutcome = from_dict(outcome)?;
         let now = instant(now)?;
         let reported = slf
             .try_borrow_mut()?
             .inner
-            .report(run, attempt, outcome, now);
+            .report(&run, attempt, outcome, now);
         reported.map_err(|cause| error(py, "WorkflowError", (cause.to_string(),)))
     }
 
@@ -158,6 +166,12 @@ impl Cycle {
         to_python(py, &rows.map_err(|error| invalid(py, error))?)
     }
 
+    /// The name of a cycle that starts now: its start, and a random number below 65536.
+    #[staticmethod]
+    fn new_id(now: &Bound<'_, PyAny>, random: u16) -> PyResult<String> {
+        Ok(CycleId::new(instant(now)?, random).to_string())
+    }
+
     /// Whether the cycle has ended.
     #[getter]
     fn has_ended(&self) -> bool {
@@ -178,10 +192,30 @@ impl Cycle {
         Ok((rebuild, PyTuple::new(py, [text])?))
     }
 
-    /// The images of a plan, in the shape of an outcome's `images`.
+    /// The images of a plan, in the shape of an outcome's `images`, for originals that are the
+    /// manifests of one platform: with the digest of each tag, by `repository:tag`.
     #[staticmethod]
-    fn images_of<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyAny>> {
-        let images: Vec<CycleImage> = plan.inner().images().map(CycleImage::from).collect();
-        to_dict(py, &images)
+    #[pyo3(signature = (plan, digests, *, platform = "linux/amd64"))]
+    fn images_of<'py>(
+        py: Python<'py>,
+        plan: &Plan,
+        digests: HashMap<String, String>,
+        platform: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let platform: Platform = platform.parse().map_err(|error| invalid(py, error))?;
+        let digest = |repository: &Repository, tag: TagRef<'_>| -> PyResult<Digest> {
+            let name = format!("{repository}:{tag}");
+            let digest = digests.get(&name);
+            let digest = digest.ok_or_else(|| invalid(py, format!("no digest of `{name}`")))?;
+            digest.parse().map_err(|error| invalid(py, error))
+        };
+        let images = plan.inner().images().map(|image| {
+            let original = digest(image.repository(), image.tag())?;
+            let patch = image.latest_patch();
+            let patch = patch.map(|patch| digest(image.repository(), patch.to_tag().borrowed()));
+            let (platform, patch) = (platform.clone(), patch.transpose()?);
+            Ok(CycleImage::of_manifest(image, platform, original, patch))
+        });
+        to_dict(py, &images.collect::<PyResult<Vec<CycleImage>>>()?)
     }
 }

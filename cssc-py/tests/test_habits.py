@@ -23,6 +23,7 @@ from conftest import EXAMPLES
 POLICY = {"version": "v1", "repositories": [{"repository": "python", "tags": ["*"]}]}
 TAGS = {"python": ["3.11", "3.11-1", "3.12", "2024-01-15"]}
 CREATED = datetime(2024, 1, 3, 9, 30, tzinfo=timezone.utc)
+CYCLE = cssc.Cycle.new_id(CREATED, 1)
 
 
 def wrong(value: Any) -> Any:
@@ -43,7 +44,7 @@ def schedule() -> cssc.Schedule:
     [
         plan,
         schedule,
-        lambda: cssc.Config(POLICY),
+        lambda: cssc.Policy(POLICY),
         lambda: cssc.Tag("3.11"),
         lambda: cssc.Repository("library/ubuntu"),
         lambda: cssc.Registry("myregistry"),
@@ -67,7 +68,7 @@ def test_values_are_values(make: Callable[[], Any]) -> None:
 def test_repr_can_be_read() -> None:
     assert repr(plan()) == "<Plan: 2 images, 1 skipped>"
     assert repr(schedule()) == "<Schedule: 7d, created 2024-01-03T09:30:00+00:00, documented>"
-    assert repr(cssc.Config(POLICY)) == "<Config: 1 rules, incremental tags>"
+    assert repr(cssc.Policy(POLICY)) == "<Policy: 1 rules, incremental tags>"
     assert repr(cssc.Tag("3.11")) == "Tag('3.11')"
     assert repr(cssc.Dialect.SERVICE) == "Dialect.SERVICE"
     assert f"{cssc.TagConvention.FLOATING}" == "floating"
@@ -86,7 +87,7 @@ def test_rows_match_patterns() -> None:
 
 
     assert cssc.Schedule.__match_args__ == ("interval", "created", "dialect")
-    assert cssc.Config.__match_args__ == ("tag_convention", "rules")
+    assert cssc.Policy.__match_args__ == ("tag_convention", "rules")
     assert cssc.Plan.__match_args__ == ("images",)
 
 
@@ -120,6 +121,14 @@ def test_a_hostile_dictionary_has_findings(policy: Any, code: str) -> None:
     assert [row.code for row in found] == [row.code for row in cssc.check(json.dumps(policy))]
 
 
+def test_warnings_are_denied_and_allowed() -> None:
+    policy = {"version": "v1", "x": 1, "repositories": [{"repository": "a", "tags": ["3.*"]}]}
+    found = cssc.check(policy, deny=["warnings"], allow=("glob-not-portable",))
+    assert [(row.code, row.severity) for row in found] == [("unknown-key", cssc.Severity.ERROR)]
+    with pytest.raises(ValueError, match="did you mean `unknown-key`"):
+        cssc.check(policy, deny=["unknown-kay"])
+
+
 def test_an_exception_without_words_is_named() -> None:
     unavailable = cssc.plan(POLICY, {"python": TimeoutError()}).unavailable
     assert unavailable == [cssc.Unavailable("python", "TimeoutError")]
@@ -143,23 +152,23 @@ def test_the_plan_is_its_json() -> None:
         "patchTag",
     }
     assert plan_.to_table()["tag"] == ["3.11", "3.12"]
-    assert plan_.config == cssc.Config(POLICY)
-    assert plan_.explain("python", "2024-01-15")[0].verdict == "original-missing"
+    assert plan_.policy == cssc.Policy(POLICY)
+    assert plan_.explain("python", "2024-01-15")[0].verdict == "base-missing"
     assert plan_.explain("other") == []
 
 
 def test_a_policy_from_anything() -> None:
     path = EXAMPLES / "continuouspatching.json"
     text = path.read_text("utf-8")
-    config = cssc.Config(path)
-    assert config == cssc.Config(text) == cssc.Config(text.encode())
-    assert config == cssc.Config(json.loads(text))
-    assert config.tag_convention is cssc.TagConvention.INCREMENTAL
-    assert config.rules[1] == cssc.Rule("ubuntu", ("jammy-20240111", "jammy-20240125"), True)
-    assert config.repositories == ("python", "ubuntu", "node", "redis")
-    assert [found.code for found in config.warnings] == ["glob-not-portable"]
+    policy = cssc.Policy(path)
+    assert policy == cssc.Policy(text) == cssc.Policy(text.encode())
+    assert policy == cssc.Policy(json.loads(text))
+    assert policy.tag_convention is cssc.TagConvention.INCREMENTAL
+    assert policy.rules[1] == cssc.Rule("ubuntu", ("jammy-20240111", "jammy-20240125"), True)
+    assert policy.repositories == ("python", "ubuntu", "node", "redis")
+    assert [found.code for found in policy.warnings] == ["glob-not-portable"]
     assert cssc.schema()["title"] == "Continuous patching policy"
-    cssc.Config(cssc.template())
+    cssc.Policy(cssc.template())
 
 
 def test_an_inventory_from_a_callable() -> None:
@@ -169,7 +178,7 @@ def test_an_inventory_from_a_callable() -> None:
         asked.append(repository)
         return TAGS.get(repository)
 
-    config = {
+    policy = {
         "version": "v1",
         "repositories": [
             {"repository": "python", "tags": ["*"]},
@@ -177,7 +186,7 @@ def test_an_inventory_from_a_callable() -> None:
             {"repository": "off", "tags": ["*"], "enabled": False},
         ],
     }
-    plan_ = cssc.plan(config, ask)
+    plan_ = cssc.plan(policy, ask)
     assert asked == ["python", "gone"]
     assert plan_.not_found == [cssc.NotFound("gone", "x")]
 
@@ -194,10 +203,10 @@ def test_what_a_callable_raises_comes_through() -> None:
 
 
 def test_errors_have_one_base() -> None:
-    for error in (cssc.ConfigError, cssc.InvalidValueError, cssc.ScanError):
+    for error in (cssc.PolicyError, cssc.InvalidValueError, cssc.ScanError):
         assert issubclass(error, cssc.Error) and issubclass(error, ValueError)
     assert issubclass(cssc.WorkflowError, cssc.Error)
-    unusable = cssc.ConfigError("x", cssc.check("{}"))
+    unusable = cssc.PolicyError("x", cssc.check("{}"))
     again = pickle.loads(pickle.dumps(unusable))
     assert (str(again), again.diagnostics) == ("x", unusable.diagnostics)
 
@@ -207,7 +216,7 @@ def test_errors_have_one_base() -> None:
     [
         (lambda: cssc.Tag("a b"), cssc.InvalidValueError, "`a b` is not a valid tag"),
         (lambda: cssc.Repository("A"), cssc.InvalidValueError, "must be lower case"),
-        (lambda: cssc.Registry("a/b"), cssc.InvalidValueError, "leave out the path"),
+        (lambda: cssc.Registry("a/"), cssc.InvalidValueError, "nothing before, between or after a `/`"),
         (lambda: cssc.Schedule("7", created=CREATED), cssc.InvalidValueError, "`7d`"),
         (lambda: cssc.Schedule("7d", created=datetime(2024, 1, 3)), ValueError, "naive datetime"),
         (lambda: cssc.Schedule("7d", created=wrong("now")), TypeError, "aware datetime, not str"),
@@ -231,15 +240,16 @@ def test_errors_have_one_base() -> None:
         (lambda: schedule().run_days(0, 1), cssc.InvalidValueError, "years are 1 to 9999"),
         (lambda: schedule().is_run_day(datetime(2024, 1, 7)), ValueError, "naive datetime"),
         (lambda: schedule().is_run_day(wrong("2024-01-07")), TypeError, ""),
-        (lambda: cssc.Cycle(1, now=CREATED, **wrong({"atempts": 5})), TypeError, "atempts"),
-        (lambda: cssc.Cycle(1, now=CREATED, jobs=0), ValueError, ""),
-        (lambda: cssc.Cycle(1, now=CREATED, jobs=wrong("x")), TypeError, ""),
+        (lambda: cssc.Cycle(CYCLE, now=CREATED, **wrong({"atempts": 5})), TypeError, "atempts"),
+        (lambda: cssc.Cycle("1", now=CREATED), ValueError, "`1` is not the name of a cycle"),
+        (lambda: cssc.Cycle(CYCLE, now=CREATED, jobs=0), ValueError, ""),
+        (lambda: cssc.Cycle(CYCLE, now=CREATED, jobs=wrong("x")), TypeError, ""),
         (lambda: cssc.newest(["a b"], "a"), ValueError, "`a b` is not a valid tag"),
         (lambda: cssc.next_tag([], "a b"), ValueError, "`a b` is not a valid tag"),
-        (lambda: cssc.Config("\ud800"), UnicodeEncodeError, "surrogates"),
+        (lambda: cssc.Policy("\ud800"), UnicodeEncodeError, "surrogates"),
         (lambda: cssc.plan(POLICY, {"python": ["\ud800"]}), UnicodeEncodeError, "surrogates"),
-        (lambda: cssc.Config(Path("/nowhere.json")), FileNotFoundError, "nowhere"),
-        (lambda: cssc.Config(b" " * (11 << 20)), cssc.ConfigError, "10 MiB"),
+        (lambda: cssc.Policy(Path("/nowhere.json")), FileNotFoundError, "nowhere"),
+        (lambda: cssc.Policy(b" " * (11 << 20)), cssc.PolicyError, "10 MiB"),
         (lambda: cssc.newest(["3.11"], "3.12"), cssc.InvalidValueError, "there is no tag `3.12`"),
         (
             lambda: cssc.newest(["3.11", "3.11-2"], "3.11-2"),
@@ -256,7 +266,7 @@ def test_bad_input(call: Callable[[], Any], error: type[Exception], message: str
     with pytest.raises(error) as raised:
         call()
     assert message in str(raised.value)
-    assert "\n" not in str(raised.value) or isinstance(raised.value, cssc.ConfigError)
+    assert "\n" not in str(raised.value) or isinstance(raised.value, cssc.PolicyError)
 
 
 def test_times_of_any_zone() -> None:
@@ -312,7 +322,8 @@ def report(*fixed: str) -> bytes:
         }
         for name in fixed
     ]
-    os_packages = {"Target": "x", "Class": "os-pkgs", "Type": "debian", "Vulnerabilities": found}
+    os_packages: dict[str, Any] = {"Target": "x", "Class": "os-pkgs", "Type": "debian"}
+    os_packages |= {"Packages": [{"Name": "zlib1g"}], "Vulnerabilities": found}
     document = {
         "SchemaVersion": 2,
         "Metadata": {"OS": {"Family": "debian", "Name": "12.5"}},
@@ -335,23 +346,35 @@ def test_scan_reports() -> None:
 def drive(cycle: cssc.Cycle, images: list[dict[str, Any]]) -> cssc.Cycle:
     now = CREATED
     while True:
-        step = cycle.next_work(now)
+        step = cycle.next_step(now)
         if step == "done":
             return cycle
         assert isinstance(step, dict)
         if "waitUntil" in step:
             now = datetime.fromisoformat(step["waitUntil"].replace("Z", "+00:00"))
             continue
-        work = step["work"]
+        work = step["assigned"]
+        digest = "sha256:" + "0" * 64
+        finding = {"vulnerabilityId": "CVE-1", "package": "p", "installedVersion": "1",
+                   "fixedVersion": "2", "severity": "high"}
+        evidence = {"fixed": [finding], "introduced": [], "remaining": [],
+                    "after": {"skip": "no-vulnerability"}}
         outcomes: dict[str, dict[str, Any]] = {
-            "plan": {"outcome": "planned", "images": images},
-            "scan": {"outcome": "scanned", "verdict": "patch"},
-            "patch": {"outcome": "patched", "digest": "sha256:1"},
-            "verify": {"outcome": "verified", "verdict": "publish"},
-            "publish": {"outcome": "published"},
-            "discard": {"outcome": "discarded"},
+            "plan": {"plan": {"images": images}},
+            "scan": {"scan": {"verdict": {"patch": {"fixable": 1}}, "fixable": [finding]}},
+            "patch": {"patch": {"made": digest}},
+            "verify": {
+                "verify": {
+                    "comparisons": [
+                        {"scanned": scanned, "evidence": evidence}
+                        for scanned in work.get("scanned", [])
+                    ]
+                }
+            },
+            "publish": {"publish": {"published": digest}},
+            "discard": {"discard": "removed"},
         }
-        outcome = outcomes[work["step"]["step"]]
+        outcome = outcomes[work["step"]]
         now += timedelta(seconds=1)
         cycle.report(work["run"], work["attempt"], outcome, now)
         with pytest.raises(cssc.WorkflowError):
@@ -361,14 +384,21 @@ def drive(cycle: cssc.Cycle, images: list[dict[str, Any]]) -> cssc.Cycle:
 
 
 def test_the_machine_is_driven_from_python() -> None:
-    images = cssc.Cycle.images_of(plan())
-    cycle = drive(cssc.Cycle(1, now=CREATED, jobs=1), images)
-    assert cycle.has_ended and repr(cycle) == "<Cycle 1: Succeeded>"
+    digests = {
+        f"python:{tag}": f"sha256:{number:064}"
+        for number, tag in enumerate(["3.11", "3.11-1", "3.12"])
+    }
+    images = cssc.Cycle.images_of(plan(), digests)
+    with pytest.raises(ValueError, match="no digest of `python:3.12`"):
+        cssc.Cycle.images_of(plan(), {name: digests[name] for name in list(digests)[:2]})
+    cycle = drive(cssc.Cycle(CYCLE, now=CREATED, jobs=1), images)
+    assert cycle.has_ended and repr(cycle) == f"<Cycle {CYCLE}: Succeeded>"
     assert [row["patchedImage"] for row in cycle.rows()] == ["python:3.11-2", "python:3.12-1"]
+    assert [row["outcome"] for row in cycle.rows()] == ["patched", "patched"]
     assert cycle.rows(run_status="failed") == []
     with pytest.raises(ValueError):
         cycle.rows(run_status="perhaps")
-    canceled = cssc.Cycle(2, now=CREATED)
+    canceled = cssc.Cycle(cssc.Cycle.new_id(CREATED, 2), now=CREATED)
     canceled.cancel(CREATED)
     assert canceled.has_ended
 
@@ -383,8 +413,8 @@ def test_the_options_of_a_cycle() -> None:
         "verify": False,
         "limit": None,
     }
-    text = cssc.Cycle(1, now=CREATED, **wrong(options)).to_json()
-    for name, value in options.items():
+    text = cssc.Cycle(CYCLE, now=CREATED, **wrong(options)).to_json()
+    for name, value in {**options, "limit": "none"}.items():
         head, *tail = name.split("_")
         key = head + "".join(word.title() for word in tail)
         assert f'"{key}":{json.dumps(value)}' in text
@@ -397,11 +427,11 @@ def test_the_defaults_of_a_cycle_are_those_it_says() -> None:
         for name, parameter in inspect.signature(cssc.Cycle).parameters.items()
         if parameter.default is not parameter.empty
     }
-    assert cssc.Cycle(1, now=CREATED, **said).to_json() == cssc.Cycle(1, now=CREATED).to_json()
+    assert cssc.Cycle(CYCLE, now=CREATED, **said).to_json() == cssc.Cycle(CYCLE, now=CREATED).to_json()
 
 
 def test_a_cycle_is_shared() -> None:
-    cycle = cssc.Cycle(1, now=CREATED)
+    cycle = cssc.Cycle(CYCLE, now=CREATED)
 
     class Zone(tzinfo):
         """A zone in Python, in which everything may happen."""
@@ -417,7 +447,7 @@ def test_a_cycle_is_shared() -> None:
             return None
 
     now = CREATED.replace(tzinfo=Zone())
-    assert isinstance(cycle.next_work(now), dict)
+    assert isinstance(cycle.next_step(now), dict)
     assert cycle.cancel(now) == 1
 
 
@@ -438,13 +468,13 @@ def test_no_leak() -> None:
 import cssc, resource
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 policy = {"version": "v1", "repositories": [{"repository": "a", "tags": ["*"]}]}
-config = cssc.Config(policy)
+policy = cssc.Policy(policy)
 def work(times):
     for _ in range(times):
         cssc.Tag("3.11")
         try: cssc.Tag("a b")
         except cssc.Error: pass
-        cssc.plan(config, {"a": ["x", "x-1"]}).images
+        cssc.plan(policy, {"a": ["x", "x-1"]}).images
 work(20_000)
 before = peak()
 work(320_000)

@@ -12,20 +12,20 @@ import cssc
 from conftest import vectors
 
 
-@pytest.mark.parametrize("case", vectors("config"), ids=lambda case: case["name"])
-def test_config(case: Any) -> None:
+@pytest.mark.parametrize("case", vectors("policy"), ids=lambda case: case["name"])
+def test_policy(case: Any) -> None:
     found = [row._asdict() for row in cssc.check(case["text"])]
     assert json.loads(json.dumps(found)) == case["findings"]
     assert [row._asdict() for row in cssc.check(case["text"].encode())] == found
     errors = [row for row in found if row["severity"] == "error"]
     if errors:
-        with pytest.raises(cssc.ConfigError) as raised:
-            cssc.Config(case["text"])
+        with pytest.raises(cssc.PolicyError) as raised:
+            cssc.Policy(case["text"])
         assert len(raised.value.diagnostics) == len(found)
     else:
-        config = cssc.Config(case["text"])
-        assert cssc.Config(config.to_dict()) == config == cssc.Config(config.to_json())
-        assert hash(config) == hash(cssc.Config(config.to_json()))
+        policy = cssc.Policy(case["text"])
+        assert cssc.Policy(policy.to_dict()) == policy == cssc.Policy(policy.to_json())
+        assert hash(policy) == hash(cssc.Policy(policy.to_json()))
 
 
 def inventory(case: Any) -> Any:
@@ -48,11 +48,12 @@ def test_plan(case: Any, dialect: cssc.Dialect) -> None:
     assert [list(row) for row in plan.not_found] == expected.get("notFound", [])
     assert [list(row) for row in plan.unavailable] == expected.get("unavailable", [])
     assert len(plan) == len(images)
-    if dialect is cssc.Dialect.DOCUMENTED and "explain" in case:
+    explain = "explain" if dialect is cssc.Dialect.DOCUMENTED else "explainService"
+    if explain in case:
         verdicts: dict[str, dict[str, str]] = {}
         for row in plan.explain():
             verdicts.setdefault(row.repository, {})[row.tag] = row.verdict
-        assert verdicts == case["explain"]
+        assert verdicts == case[explain]
     differs = bool(cssc.dialect_differences(case["policy"], inventory(case)))
     assert differs == (case["service"] != "same")
 

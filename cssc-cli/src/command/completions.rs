@@ -1,7 +1,5 @@
 //! `cssc completions`: what a shell needs to complete a command line.
 
-use std::io::Write;
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 

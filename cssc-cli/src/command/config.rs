@@ -4,9 +4,11 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use cssc_core::{Checked, Config, POLICY_SCHEMA, POLICY_TEMPLATE, Severity};
+use cssc_core::Policy;
+use cssc_core::policy::{DiagnosticSeverity, POLICY_SCHEMA, POLICY_TEMPLATE, PolicyCheck};
 use serde::Serialize;
 
+use crate::args::LintArgs;
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, diagnostics, noun};
 use crate::source::PolicySource;
@@ -26,6 +28,8 @@ pub(crate) struct Check {
     /// Policy files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
+    #[command(flatten)]
+    lints: LintArgs,
     /// How to print the findings
     #[arg(short, long, value_name = "FORMAT", default_value = "human")]
     output: CheckFormat,
@@ -73,27 +77,28 @@ struct CheckedFile {
     #[serde(skip)]
     text: Vec<u8>,
     #[serde(skip)]
-    config: Option<Config>,
+    policy: Option<Policy>,
 }
 
 impl Check {
     fn run(&self) -> Outcome {
         let mut checked = Vec::new();
         let mut unreadable = false;
+        let lints = self.lints.lints();
         for file in &self.files {
             let source = PolicySource::from(file.as_str());
             match source.read() {
                 Ok(text) => {
-                    let Checked {
-                        config,
+                    let PolicyCheck {
+                        policy,
                         diagnostics,
-                    } = Config::check(&text);
+                    } = lints.apply(Policy::check(&text));
                     checked.push(CheckedFile {
                         file: source.name(),
-                        valid: config.is_some(),
+                        valid: policy.is_some(),
                         diagnostics,
                         text,
-                        config,
+                        policy,
                     });
                 }
                 Err(Failure::Message(message)) => {
@@ -121,7 +126,7 @@ fn human(checked: &[CheckedFile]) -> Result<(), Failure> {
     for file in checked {
         let mut source = diagnostics::Source::new(&file.file, &file.text);
         for found in &file.diagnostics {
-            diagnostics::write_human(&mut out, &mut source, found)?;
+            out.print(|out| diagnostics::write_human(out, &mut source, found))?;
             writeln!(out)?;
         }
         let count = |severity| {
@@ -130,14 +135,17 @@ fn human(checked: &[CheckedFile]) -> Result<(), Failure> {
                 .filter(|f| f.severity == severity)
                 .count()
         };
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) = (
+            count(DiagnosticSeverity::Error),
+            count(DiagnosticSeverity::Warning),
+        );
         write!(out, "{}: ", file.file)?;
-        match &file.config {
-            Some(config) => write!(
+        match &file.policy {
+            Some(policy) => write!(
                 out,
                 "valid, {}, {} tags",
-                noun(config.rules().len(), "rule"),
-                config.tag_convention()
+                noun(policy.rules().len(), "rule"),
+                policy.tag_convention()
             )?,
             None => write!(out, "invalid, {}", noun(errors, "error"))?,
         }
@@ -154,7 +162,7 @@ fn github(checked: &[CheckedFile]) -> Result<(), Failure> {
     let mut out = output::stdout();
     for file in checked {
         for found in &file.diagnostics {
-            diagnostics::write_github(&mut out, &file.file, found)?;
+            out.print(|out| diagnostics::write_github(out, &file.file, found))?;
         }
     }
     out.flush()?;

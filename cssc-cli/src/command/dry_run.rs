@@ -1,21 +1,27 @@
 //! `cssc dry-run`: what a policy selects, and what would happen.
 
-use std::io::Write;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use cssc_core::{
-    Config, DEFAULT_LIMIT, Dialect, DialectDifference, Explanation, Inventory, Listing, Plan,
-    PlanDocument, PlanOptions, Schedule, SkipReason, dialect_differences,
+use cssc_core::plan::{
+    DialectDifference, Explanation, ImageLimit, PlanDocument, dialect_differences,
 };
+use cssc_core::schedule::ScheduleDifference;
+use cssc_core::{
+    Dialect, Inventory, Listing, Plan, PlanOptions, Policy, Repository, Schedule, TagRef, Workflow,
+};
+use serde::Serialize;
 
 use crate::args::{
-    CreatedArgs, DialectArgs, Format, FormatArgs, ImageArg, PolicyArgs, RegistryArgs,
-    parse_interval,
+    CreatedArgs, Format, FormatArgs, ImageArg, LimitArgs, LintArgs, PolicyArgs, RegistryArgs,
+    dialects, parse_interval,
 };
-use crate::exit::{Answer, Failure, Outcome};
+use crate::exit::{Answer, Failure, Outcome, OutputError};
+use crate::output::rows::{self, Row};
+use crate::output::suggest::did_you_mean;
 use crate::output::table::Columns;
-use crate::output::{self, BOLD, noun, styled};
+use crate::output::{self, BOLD, Output, noun, styled};
 use crate::registry::Registry;
 use crate::source::PolicySource;
 
@@ -31,11 +37,12 @@ pub(crate) struct DryRun {
     schedule: Option<cssc_core::Interval>,
     #[command(flatten)]
     created: CreatedArgs,
+    /// Whose reading of the rules decides: the documentation's, or what Azure's service was
+    /// observed to do; by default the stored workflow's, or the documentation's
+    #[arg(long, value_name = "DIALECT", value_parser = dialects())]
+    dialect: Option<Dialect>,
     #[command(flatten)]
-    dialect: DialectArgs,
-    /// How many images a workflow may run, or `none`; Azure's limit is 100
-    #[arg(long, value_name = "N", default_value_t = Limit(Some(DEFAULT_LIMIT)))]
-    max_images: Limit,
+    limit: LimitArgs,
     /// Tell of every tag why it is or is not patched; of those of one repository, or of one tag
     #[arg(long, value_name = "REPOSITORY[:TAG]", num_args = 0..=1, conflicts_with = "diff_dialects")]
     #[expect(
@@ -47,71 +54,74 @@ pub(crate) struct DryRun {
     #[arg(long)]
     diff_dialects: bool,
     #[command(flatten)]
+    lints: LintArgs,
+    #[command(flatten)]
     format: FormatArgs,
 }
 
-/// A limit of images, or none.
+/// What is planned: by `dry-run` and by what `create` and `update` would do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limit(Option<usize>);
-
-impl Limit {
-    pub(crate) fn get(self) -> Option<usize> {
-        self.0
-    }
+pub(crate) struct PlanRequest {
+    pub(crate) schedule: Option<cssc_core::Interval>,
+    /// Now, if not given.
+    pub(crate) created: Option<DateTime<Utc>>,
+    pub(crate) dialect: Dialect,
+    pub(crate) limit: ImageLimit,
 }
 
-impl From<Option<usize>> for Limit {
-    fn from(limit: Option<usize>) -> Self {
-        Self(limit)
-    }
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(limit) => limit.fmt(f),
-            None => f.write_str("none"),
+impl PlanRequest {
+    /// What a workflow would run.
+    pub(crate) fn of(workflow: &Workflow) -> Self {
+        Self {
+            schedule: Some(workflow.interval()),
+            created: Some(workflow.created()),
+            dialect: workflow.dialect(),
+            limit: workflow.settings().effective_limit(),
         }
     }
-}
 
-impl std::str::FromStr for Limit {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self(None)),
-            _ => match text.parse() {
-                Ok(limit) => Ok(Self(Some(limit))),
-                Err(_) => Err("expected a number of images, or `none`"),
-            },
-        }
+    pub(crate) fn plan(&self, policy: &Policy, inventory: &Inventory) -> Plan {
+        let options = PlanOptions {
+            dialect: self.dialect,
+            limit: self.limit,
+        };
+        Plan::new(policy, inventory, &options)
     }
-}
 
-impl DryRun {
-    /// What `create` and `update` would do, shown and not done.
-    pub(crate) fn of(
-        config: &PolicySource,
-        registry: &RegistryArgs,
-        (schedule, dialect): (Option<cssc_core::Interval>, Dialect),
-        max_images: Limit,
-        output: Format,
+    /// When it runs, and the instant after which it is asked for: now, or the creation that was
+    /// given for an example.
+    fn schedule(&self) -> Option<Schedule> {
+        let created = self.created.unwrap_or_else(Utc::now);
+        Some(Schedule::new(self.schedule?, created, self.dialect))
+    }
+
+    /// Shows what the policy selects.
+    pub(crate) fn show(
+        &self,
+        registry: &Registry,
+        policy: &Policy,
+        after: DateTime<Utc>,
+        format: Format,
     ) -> Outcome {
-        run(&Self {
-            policy: PolicyArgs {
-                config: Some(config.clone()),
-                policy: false,
-            },
-            registry: registry.clone(),
-            schedule,
-            created: CreatedArgs { created: None },
-            dialect: DialectArgs { dialect },
-            max_images,
-            explain: None,
-            diff_dialects: false,
-            format: FormatArgs { output },
-        })
+        let inventory = registry.list(&policy.enabled_repositories());
+        let plan = self.plan(policy, &inventory);
+        show(&plan, self.next_run(after), format)?;
+        Ok(answer(&plan))
+    }
+
+    /// The next run, and a note when the other dialect would run on another day.
+    fn next_run(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let schedule = self.schedule()?;
+        super::schedule::note_difference(&schedule, after);
+        schedule.next_after(after)
+    }
+}
+
+fn answer(plan: &Plan) -> Answer {
+    if plan.unavailable().next().is_some() {
+        Answer::Incomplete
+    } else {
+        Answer::from_good(!plan.limit_exceeded())
     }
 }
 
@@ -122,46 +132,52 @@ pub(crate) fn run(args: &DryRun) -> Outcome {
         return Err(Failure::new(message));
     }
     let registry = Registry::open(&args.registry)?;
-    let config = match source {
-        Some(source) => source.load()?,
-        None => registry.stored_policy()?,
+    let (policy, stored) = match source {
+        Some(source) => (source.load(&args.lints.lints())?, None),
+        None => registry.stored_workflow(&args.lints.lints())?,
+    };
+    // What is stored counts where nothing else was said; its next run is asked for as of now.
+    let interval = args.schedule.or(stored.as_ref().map(Workflow::interval));
+    let created = args.created.created;
+    let after = created.unwrap_or_else(Utc::now);
+    let created = created.or(stored.as_ref().map(Workflow::created));
+    let dialect = args.dialect.or(stored.as_ref().map(Workflow::dialect));
+    let stored_limit = || stored.as_ref()?.settings().limit;
+    let request = PlanRequest {
+        schedule: interval,
+        created: created.or(Some(after)),
+        dialect: dialect.unwrap_or_default(),
+        limit: args
+            .limit
+            .max_images
+            .or_else(stored_limit)
+            .unwrap_or_default(),
     };
     // An explanation also tells of what only disabled rules name.
     let repositories = match args.explain {
-        Some(_) => config.repositories(),
-        None => config.enabled_repositories(),
+        Some(_) => policy.repositories(),
+        None => policy.enabled_repositories(),
     };
     let inventory = registry.list(&repositories);
     if args.diff_dialects {
-        return differences(args, &config, &inventory);
+        let schedule = request.schedule();
+        let schedule = schedule.and_then(|schedule| schedule.dialect_difference(after));
+        return differences(args, schedule, &policy, &inventory);
     }
-    let options = PlanOptions {
-        dialect: args.dialect.dialect,
-        limit: args.max_images.0,
+    let plan = request.plan(&policy, &inventory);
+    let Some(subject) = &args.explain else {
+        show(&plan, request.next_run(after), args.format.output)?;
+        return Ok(answer(&plan));
     };
-    let plan = Plan::new(&config, &inventory, &options);
-    match &args.explain {
-        Some(subject) => explain(args, &plan, &inventory, subject.as_ref())?,
-        None => show(args, &plan)?,
-    }
-    Ok(if plan.unavailable().next().is_some() {
-        Answer::Incomplete
-    } else {
-        Answer::from_good(args.explain.is_some() || !plan.limit_exceeded())
+    explain(args, &plan, &inventory, subject.as_ref())?;
+    Ok(match answer(&plan) {
+        Answer::No => Answer::Yes,
+        answer => answer,
     })
 }
 
-/// The next run, and a note when the other dialect would run on another day.
-fn next_run(args: &DryRun) -> Option<DateTime<Utc>> {
-    let created = args.created.created.unwrap_or_else(Utc::now);
-    let schedule = Schedule::new(args.schedule?, created, args.dialect.dialect);
-    super::schedule::note_difference(&schedule, created);
-    schedule.next_after(created)
-}
-
-fn show(args: &DryRun, plan: &Plan) -> Result<(), Failure> {
-    let next_run = next_run(args);
-    match args.format.output {
+fn show(plan: &Plan, next_run: Option<DateTime<Utc>>, format: Format) -> Result<(), Failure> {
+    match format {
         Format::Json => output::json(&PlanDocument::new(plan, next_run))?,
         Format::Table => {
             let mut out = output::stdout();
@@ -172,7 +188,7 @@ fn show(args: &DryRun, plan: &Plan) -> Result<(), Failure> {
         Format::Tsv | Format::Plain => {
             let mut out = output::stdout();
             for image in plan.images() {
-                if args.format.output == Format::Plain {
+                if format == Format::Plain {
                     writeln!(out, "{}:{}", image.repository(), image.tag())?;
                 } else {
                     let latest = image.latest_patch().map(|patch| patch.to_string());
@@ -204,7 +220,7 @@ fn show(args: &DryRun, plan: &Plan) -> Result<(), Failure> {
             "{} are more than the limit of {}: `create`, `update` and `run` would refuse \
              (--max-images sets the limit)",
             noun(plan.matches(), "image"),
-            plan.limit().unwrap_or_default()
+            plan.limit()
         ));
     }
     Ok(())
@@ -213,7 +229,7 @@ fn show(args: &DryRun, plan: &Plan) -> Result<(), Failure> {
 /// What the formats that list images alone leave out.
 fn tell_the_rest(plan: &Plan) {
     for skipped in plan.skipped() {
-        let reason = in_words(skipped.reason);
+        let reason = skipped.reason.describe();
         output::note(&format!(
             "skipped `{}:{}`: {reason}",
             skipped.repository, skipped.tag
@@ -225,21 +241,48 @@ fn tell_the_rest(plan: &Plan) {
             not_found.repository, not_found.selector
         ));
     }
-    for unavailable in plan.unavailable() {
-        let (repository, reason) = (unavailable.repository, unavailable.reason);
-        output::error(&format!("cannot list `{repository}`: {reason}"));
+    tell_unavailable(plan, output::error);
+}
+
+/// Tells which repositories cannot be listed, each reason once.
+pub(crate) fn tell_unavailable(plan: &Plan, tell: fn(&str)) {
+    for (reason, repositories) in unavailable_by_reason(plan) {
+        let repositories = named(&repositories, "`");
+        tell(&format!("cannot list {repositories}: {reason}"));
     }
 }
 
-fn in_words(reason: SkipReason) -> &'static str {
-    match reason {
-        SkipReason::BaseMissing => "reads as a patch, but its original is not there",
-        SkipReason::Exhausted => "its patch numbers are used up, the newest is 999",
-        SkipReason::TagTooLong => "its patch tag would be longer than 128 characters",
+/// The repositories that cannot be listed under each reason, in the order of the plan: a registry
+/// that is away has the same one for all.
+fn unavailable_by_reason(plan: &Plan) -> Vec<(String, Vec<&Repository>)> {
+    let mut places = BTreeMap::new();
+    let mut reasons: Vec<(String, Vec<&Repository>)> = Vec::new();
+    for row in plan.unavailable() {
+        let reason = row.error.to_string();
+        let place = *places.entry(reason.clone()).or_insert_with(|| {
+            reasons.push((reason, Vec::new()));
+            reasons.len().saturating_sub(1)
+        });
+        if let Some((_, repositories)) = reasons.get_mut(place) {
+            repositories.push(row.repository);
+        }
+    }
+    reasons
+}
+
+/// The first names, and how many more there are.
+fn named(repositories: &[&Repository], quote: &str) -> String {
+    const NAMED: usize = 3;
+    let names = repositories.iter().take(NAMED);
+    let names: Vec<String> = names.map(|name| format!("{quote}{name}{quote}")).collect();
+    let names = names.join(", ");
+    match repositories.len().saturating_sub(NAMED) {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
 }
 
-fn tables(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
+fn tables(out: &mut Output, plan: &Plan) -> Result<(), OutputError> {
     if plan.matches() > 0 {
         let mut columns = Columns::new(["REPOSITORY", "TAG", "SCAN", "PATCH TO"]);
         for image in plan.images() {
@@ -260,13 +303,13 @@ fn tables(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     }
     if plan.skipped().next().is_some() {
         let mut columns = Columns::new(["SKIPPED", "REASON", "MEANING"]);
-        let name = |row: &cssc_core::Skipped<'_>| format!("{}:{}", row.repository, row.tag);
+        let name = |row: &cssc_core::plan::Skipped<'_>| format!("{}:{}", row.repository, row.tag);
         for row in plan.skipped() {
             columns.measure([&name(&row), &row.reason, &""]);
         }
         columns.write_heads(out)?;
         for row in plan.skipped() {
-            columns.write(out, [&name(&row), &row.reason, &in_words(row.reason)])?;
+            columns.write(out, [&name(&row), &row.reason, &row.reason.describe()])?;
         }
         writeln!(out)?;
     }
@@ -279,12 +322,13 @@ fn tables(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     }
     if plan.unavailable().next().is_some() {
         let mut columns = Columns::new(["UNAVAILABLE", "REASON"]);
-        for row in plan.unavailable() {
-            columns.measure([row.repository, &""]);
+        let rows = unavailable_by_reason(plan);
+        for (_, repositories) in &rows {
+            columns.measure([&named(repositories, ""), &""]);
         }
         columns.write_heads(out)?;
-        for row in plan.unavailable() {
-            columns.write(out, [row.repository, &row.reason])?;
+        for (reason, repositories) in &rows {
+            columns.write(out, [&named(repositories, ""), reason])?;
         }
         writeln!(out)?;
     }
@@ -292,10 +336,10 @@ fn tables(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
 }
 
 fn summary(
-    out: &mut impl Write,
+    out: &mut Output,
     plan: &Plan,
     next_run: Option<DateTime<Utc>>,
-) -> std::io::Result<()> {
+) -> Result<(), OutputError> {
     write!(out, "{}", styled(BOLD, noun(plan.matches(), "image")))?;
     for (count, what) in [
         (plan.skipped().count(), "skipped"),
@@ -322,6 +366,39 @@ fn summary(
     writeln!(out)
 }
 
+/// An explanation as it is printed.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Explained<'a>(Explanation<'a>);
+
+impl Row<4> for Explained<'_> {
+    const HEADS: [&'static str; 4] = ["REPOSITORY", "TAG", "DECIDED BY", "VERDICT"];
+
+    fn cells(&self) -> [String; 4] {
+        let row = &self.0;
+        let decided_by = match row.decided_by {
+            Some(by) => format!("rule {}, `{}`", by.rule.saturating_add(1), by.selector),
+            None => String::new(),
+        };
+        let (repository, tag) = (row.repository.to_string(), row.tag.to_string());
+        [repository, tag, decided_by, row.verdict.to_string()]
+    }
+
+    fn tsv(&self) -> String {
+        let row = &self.0;
+        let (repository, tag, verdict) = (row.repository, row.tag, row.verdict);
+        let rule = row.decided_by.map(|by| by.to_string()).unwrap_or_default();
+        format!(
+            "{repository}\t{tag}\t{}\t{rule}\t{verdict}",
+            verdict.as_str()
+        )
+    }
+
+    fn plain(&self) -> String {
+        format!("{}:{} {}", self.0.repository, self.0.tag, self.0.verdict)
+    }
+}
+
 fn explain(
     args: &DryRun,
     plan: &Plan,
@@ -341,42 +418,7 @@ fn explain(
     {
         return Err(why_nothing(plan, inventory, subject));
     }
-    match args.format.output {
-        Format::Json => output::json_list(rows())?,
-        Format::Table => {
-            let mut out = output::stdout();
-            let mut columns = Columns::new(["REPOSITORY", "TAG", "DECIDED BY", "VERDICT"]);
-            let decided_by = |row: &Explanation<'_>| match row.decided_by {
-                Some(by) => format!("rule {}, `{}`", by.rule.saturating_add(1), by.selector),
-                None => String::new(),
-            };
-            for row in rows() {
-                columns.measure([row.repository, &row.tag, &decided_by(&row), &""]);
-            }
-            columns.write_heads(&mut out)?;
-            for row in rows() {
-                columns.write(
-                    &mut out,
-                    [row.repository, &row.tag, &decided_by(&row), &row.verdict],
-                )?;
-            }
-            out.flush()?;
-        }
-        Format::Tsv | Format::Plain => {
-            let mut out = output::stdout();
-            for row in rows() {
-                let (repository, tag, verdict) = (row.repository, row.tag, row.verdict);
-                if args.format.output == Format::Plain {
-                    writeln!(out, "{repository}:{tag} {verdict}")?;
-                } else {
-                    let rule = row.decided_by.map(|by| by.to_string()).unwrap_or_default();
-                    let name = verdict.as_str();
-                    writeln!(out, "{repository}\t{tag}\t{name}\t{rule}\t{verdict}")?;
-                }
-            }
-            out.flush()?;
-        }
-    }
+    rows::print(args.format.output, || rows().map(Explained))?;
     tell_the_rest_of_explain(plan);
     Ok(())
 }
@@ -386,9 +428,7 @@ fn tell_the_rest_of_explain(plan: &Plan) {
     for row in plan.not_found() {
         output::note(&format!("not found: `{}:{}`", row.repository, row.selector));
     }
-    for row in plan.unavailable() {
-        output::error(&format!("cannot list `{}`: {}", row.repository, row.reason));
-    }
+    tell_unavailable(plan, output::error);
 }
 
 /// Why there is nothing to explain.
@@ -396,23 +436,35 @@ fn why_nothing(plan: &Plan, inventory: &Inventory, subject: &ImageArg) -> Failur
     let repository = &subject.repository;
     let is_named = plan.rules().any(|rule| rule.repository() == repository);
     let why = match (is_named, inventory.listing(repository), &subject.tag) {
-        (false, _, _) => format!("the policy has no rule for `{repository}`"),
-        (_, Listing::Absent, _) => format!("the registry has no repository `{repository}`"),
+        (false, _, _) => {
+            let named = plan.rules().map(|rule| rule.repository().as_str());
+            let hint = did_you_mean(repository.as_str(), named);
+            format!("the policy has no rule for `{repository}`{hint}")
+        }
+        (_, Listing::Absent, _) => {
+            let others = inventory.iter().map(|(name, _)| name.as_str());
+            let hint = did_you_mean(repository.as_str(), others);
+            format!("the registry has no repository `{repository}`{hint}")
+        }
         (_, Listing::Unavailable(reason), _) => {
             return Failure::new(format!("cannot list `{repository}`: {reason}"));
         }
-        (_, Listing::Found(_), Some(tag)) => format!("`{repository}` has no tag `{tag}`"),
+        (_, Listing::Found(tags), Some(tag)) => {
+            let hint = did_you_mean(tag.as_str(), tags.iter().map(TagRef::as_str));
+            format!("`{repository}` has no tag `{tag}`{hint}")
+        }
         (_, Listing::Found(_), None) => format!("`{repository}` has no tags"),
     };
     Failure::No(why)
 }
 
-fn differences(args: &DryRun, config: &Config, inventory: &Inventory) -> Outcome {
-    let rows = dialect_differences(config, inventory);
-    let schedule = args.schedule.and_then(|interval| {
-        let created = args.created.created.unwrap_or_else(Utc::now);
-        Schedule::new(interval, created, args.dialect.dialect).dialect_difference(created)
-    });
+fn differences(
+    args: &DryRun,
+    schedule: Option<ScheduleDifference>,
+    policy: &Policy,
+    inventory: &Inventory,
+) -> Outcome {
+    let rows = dialect_differences(policy, inventory);
     let cell = |cell: &Option<String>| cell.clone().unwrap_or_default();
     let mut out = output::stdout();
     match args.format.output {

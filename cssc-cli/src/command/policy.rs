@@ -1,13 +1,15 @@
 //! `cssc policy`: the policy that is stored in the registry itself.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, IsTerminal};
 
 use clap::{Args, Subcommand};
+use cssc_core::text::is_plain;
 use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyArtifact, PolicyDeletion};
+use cssc_engine::workflow;
 use serde::Serialize;
 
-use crate::args::{Format, FormatArgs, RegistryArgs};
+use crate::args::{Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm};
 use crate::registry::Registry;
@@ -37,13 +39,19 @@ pub(crate) struct Push {
     #[arg(long, value_name = "FILE")]
     config: PolicySource,
     #[command(flatten)]
+    lints: LintArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    take_over: TakeOverArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    take_over: TakeOverArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -78,13 +86,31 @@ impl Show {
             return Ok(Answer::Yes);
         }
         let mut out = output::stdout();
-        out.write_all(&stored.policy)?;
+        if io::stdout().is_terminal() {
+            out.write_all(printable(&stored.policy).as_bytes())?;
+        } else {
+            out.write_all(&stored.policy)?;
+        }
         if !stored.policy.ends_with(b"\n") {
             writeln!(out)?;
         }
         out.flush()?;
         Ok(Answer::Yes)
     }
+}
+
+/// The text with control characters and such as turn the direction of text made visible: a
+/// terminal would obey them.
+fn printable(text: &[u8]) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for char in String::from_utf8_lossy(text).chars() {
+        if is_plain(char) || matches!(char, '\n' | '\t') {
+            printable.push(char);
+        } else {
+            printable.extend(char.escape_unicode());
+        }
+    }
+    printable
 }
 
 impl Push {
@@ -94,12 +120,12 @@ impl Push {
             return Err(Failure::new(message));
         }
         let text = self.config.read()?;
-        source::valid(&self.config.name(), &text)?;
+        source::valid(&self.config.name(), &text, &self.lints.lints())?;
         let registry = Registry::open(&self.registry)?;
+        workflow::check_ours(registry.client(), self.take_over.take_over)?;
         // The schedule of a workflow is kept with its policy.
-        let annotations = PolicyArtifact::pull(registry.client())?
-            .map(|stored| stored.annotations)
-            .unwrap_or_default();
+        let mut annotations = PolicyArtifact::annotations(registry.client())?.unwrap_or_default();
+        workflow::mark_as_ours(&mut annotations);
         let digest = PolicyArtifact::push(registry.client(), &text, &annotations)?;
         let mut out = output::stdout();
         writeln!(out, "{POLICY_REPOSITORY}:{POLICY_TAG}@{digest}")?;
@@ -111,8 +137,11 @@ impl Push {
 impl Delete {
     fn run(&self) -> Outcome {
         let registry = Registry::open(&self.registry)?;
-        registry.stored_artifact()?;
         let place = format!("{POLICY_REPOSITORY}:{POLICY_TAG}");
+        if PolicyArtifact::annotations(registry.client())?.is_none() {
+            return Err(registry.no_policy());
+        }
+        workflow::check_ours(registry.client(), self.take_over.take_over)?;
         if !self.yes && !confirm(&format!("delete `{place}`"))? {
             return Ok(Answer::No);
         }
@@ -128,5 +157,19 @@ impl Delete {
             }
         }
         Ok(Answer::Yes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_terminal_is_told_nothing() {
+        let text = b"{\n\t\"a\": \"\x1b]0;title\x07\", \"b\": \"\xe2\x80\xae\xff\"}\r\n";
+        assert_eq!(
+            printable(text),
+            "{\n\t\"a\": \"\\u{1b}]0;title\\u{7}\", \"b\": \"\\u{202e}\u{fffd}\"}\\u{d}\n"
+        );
     }
 }

@@ -1,10 +1,9 @@
 //! `cssc schedule`: when a workflow runs.
 
-use std::io::Write;
-
 use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use cssc_core::{Interval, Schedule, ScheduleDifference};
+use cssc_core::schedule::ScheduleDifference;
+use cssc_core::{Interval, Schedule};
 use serde::{Serialize, Serializer};
 
 use crate::args::{CreatedArgs, DialectArgs, Format, FormatArgs, parse_interval, parse_time};
@@ -132,7 +131,7 @@ impl Calendar {
             if offset > 0 {
                 writeln!(out)?;
             }
-            calendar::write_month(&mut out, month, &schedule)?;
+            out.print(|out| calendar::write_month(out, month, &schedule))?;
         }
         out.flush()?;
         note_difference(&schedule, created);

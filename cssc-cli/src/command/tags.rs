@@ -1,14 +1,14 @@
 //! `cssc tags`: questions about the tags of one repository.
 
-use std::io::Write;
-
 use clap::{Args, Subcommand};
-use cssc_core::{Lineage, Lineages, Listing, PatchTag, Repository, TagConvention};
+use cssc_core::tags::{Lineage, Lineages, NoOriginal, PatchTag};
+use cssc_core::{Listing, Repository, Tag, TagConvention};
 use serde::Serialize;
 
 use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
-use crate::output::table::Columns;
+use crate::output::rows::{self, Row};
+use crate::output::suggest::did_you_mean;
 use crate::output::{self, noun};
 use crate::registry::Registry;
 
@@ -43,8 +43,10 @@ pub(crate) fn run(command: &Command) -> Outcome {
     let tags = match inventory.listing(repository) {
         Listing::Found(tags) => tags,
         Listing::Absent => {
+            let others = inventory.iter().map(|(name, _)| name.as_str());
+            let hint = did_you_mean(repository.as_str(), others);
             return Err(Failure::No(format!(
-                "the registry has no repository `{repository}`"
+                "the registry has no repository `{repository}`{hint}"
             )));
         }
         Listing::Unavailable(reason) => {
@@ -59,7 +61,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Some(tag) => vec![
             lineages
                 .find(tag)
-                .map_err(|error| Failure::No(error.to_string()))?,
+                .map_err(|error| no_original(&error, tag, &lineages))?,
         ],
     };
     match command {
@@ -67,6 +69,18 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Latest(_) => latest(question, &asked),
         Command::Next(_) => next(question, &asked),
     }
+}
+
+/// That there is no such tag, and which one was perhaps meant.
+fn no_original(error: &NoOriginal, tag: &Tag, lineages: &Lineages) -> Failure {
+    let mut conventions = TagConvention::ALL.into_iter();
+    if conventions.any(|convention| convention.parse(tag.borrowed()).is_some()) {
+        // The error names the original already.
+        return Failure::No(error.to_string());
+    }
+    let originals = lineages.iter().map(|lineage| lineage.original().as_str());
+    let hint = did_you_mean(tag.as_str(), originals);
+    Failure::No(format!("{error}{hint}"))
 }
 
 #[derive(Serialize)]
@@ -79,69 +93,55 @@ struct ListRow<'a> {
     next: Option<PatchTag<'a>>,
 }
 
-fn list(question: &Question, lineages: &Lineages, asked: &[Lineage<'_>]) -> Outcome {
-    let repository = &question.image.repository;
-    let row = |lineage: &Lineage<'_>| (lineage.newest().to_string(), next_tag(lineage));
-    let mut out = output::stdout();
-    match question.format.output {
-        Format::Json => {
-            let rows = asked.iter().map(|lineage| ListRow {
-                repository,
-                tag: lineage.original().as_str(),
-                patches: lineages.patches(lineage.original()),
-                latest: lineage.newest().to_string(),
-                next: lineage.next_patch().ok(),
-            });
-            output::json_list(rows)?;
-        }
-        Format::Table => {
-            let mut columns = Columns::new(["TAG", "PATCHES", "LATEST", "NEXT"]);
-            let patches = |lineage: &Lineage<'_>| lineages.patches(lineage.original()).len();
-            for lineage in asked {
-                columns.measure([&lineage.original(), &patches(lineage), &row(lineage).0, &""]);
-            }
-            columns.write_heads(&mut out)?;
-            for lineage in asked {
-                let (latest, next) = row(lineage);
-                columns.write(
-                    &mut out,
-                    [&lineage.original(), &patches(lineage), &latest, &next],
-                )?;
-            }
-            writeln!(out)?;
-            write!(out, "{}", noun(asked.len(), "original tag"))?;
-            let orphans = lineages.orphans().count();
-            if orphans > 0 && question.image.tag.is_none() {
-                write!(out, ", {} without an original", noun(orphans, "patch tag"))?;
-            }
-            writeln!(out, "; {} tags", question.tag_convention)?;
-        }
-        Format::Tsv => {
-            for lineage in asked {
-                let (latest, next) = row(lineage);
-                writeln!(
-                    out,
-                    "{repository}\t{}\t{latest}\t{next}",
-                    lineage.original()
-                )?;
-            }
-        }
-        Format::Plain => {
-            for lineage in asked {
-                writeln!(out, "{repository}:{}", lineage.original())?;
-            }
-        }
+impl Row<4> for ListRow<'_> {
+    const HEADS: [&'static str; 4] = ["TAG", "PATCHES", "LATEST", "NEXT"];
+
+    fn cells(&self) -> [String; 4] {
+        let patches = self.patches.len().to_string();
+        [
+            self.tag.to_owned(),
+            patches,
+            self.latest.clone(),
+            text(self.next),
+        ]
     }
-    out.flush()?;
-    Ok(Answer::Yes)
+
+    fn tsv(&self) -> String {
+        let (repository, tag, latest) = (self.repository, self.tag, &self.latest);
+        format!("{repository}\t{tag}\t{latest}\t{}", text(self.next))
+    }
+
+    fn plain(&self) -> String {
+        format!("{}:{}", self.repository, self.tag)
+    }
 }
 
-/// The next tag, or nothing when there is none.
-fn next_tag(lineage: &Lineage<'_>) -> String {
-    lineage
-        .next_patch()
-        .map(|patch| patch.to_string())
-        .unwrap_or_default()
+/// The tag, or nothing when there is none.
+fn text(patch: Option<PatchTag<'_>>) -> String {
+    patch.map(|patch| patch.to_string()).unwrap_or_default()
+}
+
+fn list(question: &Question, lineages: &Lineages, asked: &[Lineage<'_>]) -> Outcome {
+    let rows = asked.iter().map(|lineage| ListRow {
+        repository: &question.image.repository,
+        tag: lineage.original().as_str(),
+        patches: lineages.patches(lineage.original()),
+        latest: lineage.newest().to_string(),
+        next: lineage.next_patch().ok(),
+    });
+    rows::print(question.format.output, || rows.clone())?;
+    if question.format.output == Format::Table {
+        let mut out = output::stdout();
+        write!(out, "\n{}", noun(asked.len(), "original tag"))?;
+        let base_missing = lineages.base_missing().count();
+        if base_missing > 0 && question.image.tag.is_none() {
+            let patches = noun(base_missing, "patch tag");
+            write!(out, ", {patches} without an original")?;
+        }
+        writeln!(out, "; {} tags", question.tag_convention)?;
+        out.flush()?;
+    }
+    Ok(Answer::Yes)
 }
 
 #[derive(Serialize)]
@@ -153,22 +153,30 @@ struct LatestRow<'a> {
     latest_patch: Option<PatchTag<'a>>,
 }
 
-fn latest(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
-    let repository = &question.image.repository;
-    if question.format.output == Format::Json {
-        let rows = asked.iter().map(|lineage| LatestRow {
-            repository,
-            tag: lineage.original().as_str(),
-            latest: lineage.newest().to_string(),
-            latest_patch: lineage.latest_patch(),
-        });
-        output::json_list(rows)?;
-        return Ok(Answer::Yes);
+impl Row<2> for LatestRow<'_> {
+    const HEADS: [&'static str; 2] = ["TAG", "LATEST"];
+
+    fn cells(&self) -> [String; 2] {
+        [self.tag.to_owned(), self.latest.clone()]
     }
-    let rows = asked
-        .iter()
-        .map(|lineage| (lineage.original().to_string(), lineage.newest().to_string()));
-    answers(question, ["TAG", "LATEST"], rows)?;
+
+    fn tsv(&self) -> String {
+        format!("{}\t{}\t{}", self.repository, self.tag, self.latest)
+    }
+
+    fn plain(&self) -> String {
+        format!("{}:{}", self.repository, self.latest)
+    }
+}
+
+fn latest(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
+    let rows = asked.iter().map(|lineage| LatestRow {
+        repository: &question.image.repository,
+        tag: lineage.original().as_str(),
+        latest: lineage.newest().to_string(),
+        latest_patch: lineage.latest_patch(),
+    });
+    answers(question, rows)?;
     Ok(Answer::Yes)
 }
 
@@ -180,64 +188,56 @@ struct NextRow<'a> {
     reason: Option<String>,
 }
 
+impl Row<2> for NextRow<'_> {
+    const HEADS: [&'static str; 2] = ["TAG", "NEXT"];
+
+    fn cells(&self) -> [String; 2] {
+        [self.tag.to_owned(), text(self.next)]
+    }
+
+    fn tsv(&self) -> String {
+        format!("{}\t{}\t{}", self.repository, self.tag, text(self.next))
+    }
+
+    fn plain(&self) -> String {
+        format!("{}:{}", self.repository, text(self.next))
+    }
+}
+
 fn next(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
     let repository = &question.image.repository;
-    let all_have_one = asked.iter().all(|lineage| lineage.next_patch().is_ok());
-    if question.format.output == Format::Json {
-        let rows = asked.iter().map(|lineage| NextRow {
-            repository,
-            tag: lineage.original().as_str(),
-            next: lineage.next_patch().ok(),
-            reason: lineage.next_patch().err().map(|cause| cause.to_string()),
-        });
-        output::json_list(rows)?;
-        return Ok(Answer::from_good(all_have_one));
-    }
-    let with_next = asked.iter().filter(|lineage| lineage.next_patch().is_ok());
-    let rows = with_next.map(|lineage| (lineage.original().to_string(), next_tag(lineage)));
-    answers(question, ["TAG", "NEXT"], rows)?;
+    let is_json = question.format.output == Format::Json;
+    let rows = asked.iter().map(|lineage| NextRow {
+        repository,
+        tag: lineage.original().as_str(),
+        next: lineage.next_patch().ok(),
+        reason: lineage.next_patch().err().map(|cause| cause.to_string()),
+    });
+    answers(question, rows.filter(|row| is_json || row.next.is_some()))?;
+    let mut all_have_one = true;
     for lineage in asked {
         if let Err(cause) = lineage.next_patch() {
-            output::error(&format!("`{repository}:{}`: {cause}", lineage.original()));
+            all_have_one = false;
+            if !is_json {
+                output::error(&format!("`{repository}:{}`: {cause}", lineage.original()));
+            }
         }
     }
     Ok(Answer::from_good(all_have_one))
 }
 
 /// Prints an answer for each original; for one that was asked for by name, the answer alone.
-fn answers(
+fn answers<R: Row<2>>(
     question: &Question,
-    heads: [&'static str; 2],
-    rows: impl Iterator<Item = (String, String)> + Clone,
+    rows: impl Iterator<Item = R> + Clone,
 ) -> Result<(), Failure> {
-    let repository = &question.image.repository;
+    if question.format.output != Format::Table || question.image.tag.is_none() {
+        return rows::print(question.format.output, || rows.clone());
+    }
     let mut out = output::stdout();
-    match (question.format.output, &question.image.tag) {
-        (Format::Table, None) => {
-            let mut columns = Columns::new(heads);
-            for (tag, answer) in rows.clone() {
-                columns.measure([&tag, &answer]);
-            }
-            columns.write_heads(&mut out)?;
-            for (tag, answer) in rows {
-                columns.write(&mut out, [&tag, &answer])?;
-            }
-        }
-        (Format::Tsv, _) => {
-            for (tag, answer) in rows {
-                writeln!(out, "{repository}\t{tag}\t{answer}")?;
-            }
-        }
-        (Format::Plain, _) => {
-            for (_, answer) in rows {
-                writeln!(out, "{repository}:{answer}")?;
-            }
-        }
-        (Format::Table | Format::Json, _) => {
-            for (_, answer) in rows {
-                writeln!(out, "{answer}")?;
-            }
-        }
+    for row in rows {
+        let [_, answer] = row.cells();
+        writeln!(out, "{answer}")?;
     }
     out.flush()?;
     Ok(())

@@ -1,18 +1,17 @@
 //! `cssc task`: the runs of the three tasks, and what they printed.
 
-use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use cssc_core::{RowStatus, Run, RunId, Status, StatusFilter, Task};
-use cssc_engine::store::RunFilter;
+use cssc_core::cycle::{RowStatus, Run, RunId, Status, StatusFilter, Task};
+use cssc_engine::state::{RunFilter, State};
 
-use super::workflow::StateArgs;
-use super::workflow::write_rows;
-use crate::args::{Format, FormatArgs, RegistryArgs};
+use super::workflow::{StateArgs, known_workflow, time};
+use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
+use crate::output::rows::{self, Row};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -49,7 +48,7 @@ pub(crate) struct Logs {
     registry: RegistryArgs,
     #[command(flatten)]
     state: StateArgs,
-    /// The run: `c12-3`
+    /// The run: `20260107T093000Z-3f2a.scan.17`
     #[arg(long, value_name = "RUN")]
     run_id: RunId,
     /// Go on until the run ends
@@ -66,8 +65,8 @@ pub(crate) fn run(command: &Command) -> Outcome {
 
 impl ListRuns {
     fn run(&self) -> Outcome {
-        let store = self.state.open()?;
-        let known = store.workflow(&self.registry.registry.to_string())?;
+        let state = self.state.open_existing()?;
+        let known = known_workflow(&state, &self.registry)?;
         let status = self.run_status.map(|filter| match filter.status() {
             RowStatus::Queued => Ok(Status::Queued),
             RowStatus::Running => Ok(Status::Running),
@@ -83,56 +82,46 @@ impl ListRuns {
             status: status.transpose()?,
             top: self.top,
         };
-        let runs = match known {
-            Some(known) => store.runs(known.id, &filter)?,
-            None => Vec::new(),
-        };
-        match self.format.output {
-            Format::Json => output::json(&runs)?,
-            Format::Plain => {
-                let mut out = output::stdout();
-                for run in &runs {
-                    writeln!(out, "{}", run.id())?;
-                }
-                out.flush()?;
-            }
-            format => {
-                let rows: Vec<[String; 7]> = runs.iter().map(cells).collect();
-                let heads = [
-                    "RUN", "TASK", "STATUS", "IMAGE", "STARTED", "FINISHED", "REASON",
-                ];
-                write_rows(format, heads, &rows)?;
-            }
-        }
+        let runs = state.runs(known.id, &filter)?;
+        rows::print(self.format.output, || runs.iter())?;
         Ok(Answer::Yes)
     }
 }
 
-fn cells(run: &Run) -> [String; 7] {
-    use super::workflow::time;
-    let image = run
-        .image()
-        .map(|image| format!("{}:{}", image.repository, image.tag));
-    [
-        run.id().to_string(),
-        run.task().to_string(),
-        run.status().to_string(),
-        image.unwrap_or_default(),
-        run.started().map(time).unwrap_or_default(),
-        run.finished().map(time).unwrap_or_default(),
-        run.reason().map(ToString::to_string).unwrap_or_default(),
-    ]
+impl Row<7> for &Run {
+    const HEADS: [&'static str; 7] = [
+        "RUN", "TASK", "STATUS", "IMAGE", "STARTED", "FINISHED", "REASON",
+    ];
+
+    fn cells(&self) -> [String; 7] {
+        let image = self
+            .image()
+            .map(|image| format!("{}:{}", image.repository, image.tag));
+        [
+            self.id().to_string(),
+            self.task().to_string(),
+            self.status().to_string(),
+            image.unwrap_or_default(),
+            self.started().map(time).unwrap_or_default(),
+            self.finished().map(time).unwrap_or_default(),
+            self.reason().map(ToString::to_string).unwrap_or_default(),
+        ]
+    }
+
+    fn plain(&self) -> String {
+        self.id().to_string()
+    }
 }
 
 impl Logs {
     fn run(&self) -> Outcome {
-        let store = self.state.open()?;
+        let state = self.state.open_existing()?;
         let mut offset = 0_usize;
         loop {
             // Whether it has ended is asked first: what it wrote until then is read after that.
-            let run = store.run(self.run_id)?;
+            let run = state.run(&self.run_id)?;
             let has_ended = run.is_none_or(|run| run.status().is_final());
-            let text = store.log(self.run_id, offset)?.ok_or_else(|| {
+            let text = state.log(&self.run_id, offset)?.ok_or_else(|| {
                 Failure::No(format!(
                     "there is no run `{}`: see `cssc task list-runs`",
                     self.run_id

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use cssc_core::{Diagnostic, Location, Severity};
+use cssc_core::Diagnostic;
+use cssc_core::policy::{DiagnosticSeverity, Span};
+use cssc_core::text::is_plain;
 
 use super::{DIM, ERROR, WARNING, styled};
 
@@ -18,12 +20,12 @@ pub(crate) fn write_human(
 ) -> io::Result<()> {
     let file = source.name;
     let style = match found.severity {
-        Severity::Error => ERROR,
-        Severity::Warning => WARNING,
+        DiagnosticSeverity::Error => ERROR,
+        DiagnosticSeverity::Warning => WARNING,
     };
     let label = format!("{}[{}]", found.severity, found.code);
     writeln!(out, "{}: {}", styled(style, label), found.message)?;
-    let Some(at) = found.location else {
+    let Some(at) = found.span else {
         return writeln!(out, " {} {file}", styled(DIM, "-->"));
     };
     let number = at.line.to_string();
@@ -93,7 +95,7 @@ impl<'a> Source<'a> {
     }
 
     /// Goes to `at`, or to the end of its line when the line is shorter.
-    fn seek(&mut self, at: Location) {
+    fn seek(&mut self, at: Span) {
         let wanted = (at.line, at.column);
         if wanted < (self.place.line, self.place.column) {
             self.place = Place::BEGIN;
@@ -117,7 +119,7 @@ impl<'a> Source<'a> {
     }
 
     /// The part of the line around `at`, and the column in it. Every character takes one place.
-    fn excerpt(&mut self, at: Location) -> (String, usize) {
+    fn excerpt(&mut self, at: Span) -> (String, usize) {
         self.seek(at);
         let Place {
             column,
@@ -134,7 +136,7 @@ impl<'a> Source<'a> {
             (self.line_from(begin), column)
         };
         let characters = line.chars().take(WIDTH);
-        let shown = characters.map(|c| if c.is_control() { ' ' } else { c });
+        let shown = characters.map(|c| if is_plain(c) { c } else { ' ' });
         (shown.collect(), column)
     }
 
@@ -172,7 +174,7 @@ fn previous(text: &[u8], offset: usize) -> usize {
 /// Writes a finding as an annotation of GitHub Actions.
 pub(crate) fn write_github(out: &mut impl Write, file: &str, found: &Diagnostic) -> io::Result<()> {
     write!(out, "::{} file={}", found.severity, escape_property(file))?;
-    if let Some(at) = found.location {
+    if let Some(at) = found.span {
         let end = at.column.saturating_add(at.length);
         write!(out, ",line={},col={},endColumn={end}", at.line, at.column)?;
     }

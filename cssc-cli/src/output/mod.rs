@@ -2,6 +2,8 @@
 
 pub(crate) mod calendar;
 pub(crate) mod diagnostics;
+pub(crate) mod rows;
+pub(crate) mod suggest;
 pub(crate) mod table;
 
 use std::fmt;
@@ -11,7 +13,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::{Serialize, Serializer};
 
-use crate::exit::{Answer, Failure, Outcome};
+use crate::exit::{Answer, Failure, Outcome, OutputError};
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -20,26 +22,56 @@ pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 
 /// Standard output for text; colours are left out where they are not wanted.
-pub(crate) fn stdout() -> BufWriter<AutoStream<StdoutLock<'static>>> {
-    BufWriter::new(AutoStream::auto(io::stdout().lock()))
+pub(crate) struct Output(Stdout);
+
+type Stdout = BufWriter<AutoStream<StdoutLock<'static>>>;
+
+pub(crate) fn stdout() -> Output {
+    Output(BufWriter::new(AutoStream::auto(io::stdout().lock())))
+}
+
+impl Output {
+    /// What `write!` and `writeln!` call.
+    pub(crate) fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), OutputError> {
+        self.0.write_fmt(text).map_err(OutputError)
+    }
+
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.0.write_all(bytes).map_err(OutputError)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.0.flush().map_err(OutputError)
+    }
+
+    /// Lets something that is printed elsewhere too write here.
+    pub(crate) fn print(
+        &mut self,
+        print: impl FnOnce(&mut Stdout) -> io::Result<()>,
+    ) -> Result<(), OutputError> {
+        print(&mut self.0).map_err(OutputError)
+    }
 }
 
 /// Writes one JSON document and a line end to standard output, as it is made.
 pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    serde_json::to_writer_pretty(&mut out, document)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
+    let written = serde_json::to_writer_pretty(&mut out, document).map_err(io::Error::from);
+    let written = written
+        .and_then(|()| writeln!(out))
+        .and_then(|()| out.flush());
+    Ok(written.map_err(OutputError)?)
 }
 
 /// Writes `rows` as one JSON list and a line end to standard output, each as it comes.
 pub(crate) fn json_list(rows: impl Iterator<Item: Serialize>) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    serde_json::Serializer::pretty(&mut out).collect_seq(rows)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
+    let written = serde_json::Serializer::pretty(&mut out).collect_seq(rows);
+    let written = written.map_err(io::Error::from);
+    let written = written
+        .and_then(|()| writeln!(out))
+        .and_then(|()| out.flush());
+    Ok(written.map_err(OutputError)?)
 }
 
 /// Prints what the parser of the arguments answers: help and version as data, all else as an
@@ -99,7 +131,7 @@ pub(crate) fn confirm(what: &str) -> Result<bool, Failure> {
     use std::io::IsTerminal;
     if !io::stdin().is_terminal() {
         return Err(Failure::new(format!(
-            "cannot ask whether to {what}, because standard input is no terminal: say --yes"
+            "cannot ask whether to {what}, because standard input is not a terminal: pass --yes"
         )));
     }
     let _ = write!(anstream::stderr(), "Really {what}? [y/N] ");

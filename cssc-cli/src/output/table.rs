@@ -1,9 +1,8 @@
 //! Aligned columns.
 
+use super::{BOLD, DIM, Output, styled};
+use crate::exit::OutputError;
 use std::fmt::Display;
-use std::io::{self, Write};
-
-use super::{BOLD, DIM, styled};
 
 /// The widths of the columns of a table: of each, its longest cell.
 ///
@@ -29,7 +28,7 @@ impl<const N: usize> Columns<N> {
     }
 
     /// Writes the line of heads.
-    pub(crate) fn write_heads(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_heads(&self, out: &mut Output) -> Result<(), OutputError> {
         let heads = self.heads;
         let last = N.saturating_sub(1);
         for (index, (head, width)) in heads.iter().zip(self.widths).enumerate() {
@@ -44,7 +43,11 @@ impl<const N: usize> Columns<N> {
     }
 
     /// Writes a row. An empty cell is a dash.
-    pub(crate) fn write(&self, out: &mut impl Write, cells: [&dyn Display; N]) -> io::Result<()> {
+    pub(crate) fn write(
+        &self,
+        out: &mut Output,
+        cells: [&dyn Display; N],
+    ) -> Result<(), OutputError> {
         let last = N.saturating_sub(1);
         for (index, (cell, width)) in cells.into_iter().zip(self.widths).enumerate() {
             let length = length(cell);

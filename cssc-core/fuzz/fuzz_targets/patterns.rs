@@ -2,7 +2,9 @@
 //! matches itself alone, `*` matches everything, and no glob takes long.
 #![no_main]
 
-use cssc_core::{Selector, Suffix, TagRef};
+use cssc_core::TagRef;
+use cssc_core::policy::Selector;
+use cssc_core::tags::Suffix;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -17,14 +19,14 @@ fuzz_target!(|text: &str| {
     assert_eq!(selector.as_str(), entry);
     assert_eq!(selector.to_string().parse().as_ref(), Ok(&selector));
     if let Some(literal) = selector.as_literal() {
-        assert_eq!(Suffix::of(literal.as_ref()), None, "a reserved name");
-        assert!(selector.matches(literal.as_ref()));
+        assert_eq!(Suffix::of(literal.borrowed()), None, "a reserved name");
+        assert!(selector.matches(literal.borrowed()));
     }
     if let Ok(tag) = TagRef::new(tag) {
         let matches = selector.matches(tag);
         match &selector {
             Selector::All => assert!(matches),
-            Selector::Literal(literal) => assert_eq!(matches, literal.as_ref() == tag),
+            Selector::Literal(literal) => assert_eq!(matches, literal.borrowed() == tag),
             Selector::Glob(_) => {}
         }
     }

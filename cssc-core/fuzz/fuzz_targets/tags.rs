@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use cssc_core::{PatchTag, Registry, Repository, Suffix, TagConvention, TagRef, TagSet};
+use cssc_core::{Registry, Repository, TagConvention, TagRef};
+use cssc_core::tags::{PatchTag, Suffix, TagSet};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -43,7 +44,7 @@ fn patches(tag: TagRef<'_>) {
             assert_eq!(next.original(), patch.original());
             assert!(next.convention() == TagConvention::Floating || next > patch);
             let next = next.to_tag();
-            assert!(patch.convention().parse(next.as_ref()).is_some());
+            assert!(patch.convention().parse(next.borrowed()).is_some());
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::{Inventory, Listing};
 use crate::name::Repository;
-use crate::tag_set::TagSetBuilder;
+use crate::stream::{self, Each};
+use crate::tags::TagSetBuilder;
 
 impl Inventory {
     /// Reads an inventory file: a JSON object that gives each repository its tags.
@@ -34,22 +35,56 @@ impl Inventory {
     /// # Errors
     ///
     /// Fails for what is not such an object, for an invalid repository name or tag, for a
-    /// repository or a tag that stands twice, and for a file that is not UTF-8.
+    /// repository or a tag that is listed twice, and for a file that is not UTF-8.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InventoryError> {
+        let mut inventory = Self::parse(bytes)?;
+        inventory.compact();
+        Ok(inventory)
+    }
+
+    /// Reads an inventory file that is not needed afterwards: as [`from_json`](Self::from_json),
+    /// and frees the file before tags out of order are copied into order.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json`](Self::from_json).
+    pub fn from_json_vec(bytes: Vec<u8>) -> Result<Self, InventoryError> {
+        let mut inventory = Self::parse(&bytes)?;
+        drop(bytes);
+        inventory.compact();
+        Ok(inventory)
+    }
+
+    fn compact(&mut self) {
+        for listing in self.listings.values_mut() {
+            if let Listing::Found(tags) = listing {
+                tags.compact();
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, InventoryError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let at = error.valid_up_to();
-            InventoryError(format!(
-                "the inventory is not UTF-8: byte {at}; save it as UTF-8"
-            ))
+            InventoryError {
+                kind: InventoryErrorKind::Encoding,
+                message: format!("the inventory is not UTF-8: byte {at}; save it as UTF-8"),
+            }
         })?;
         if text.starts_with('\u{feff}') {
             let message = "the inventory begins with a byte order mark: save it without one";
-            return Err(InventoryError(message.to_owned()));
+            return Err(InventoryError {
+                kind: InventoryErrorKind::Encoding,
+                message: message.to_owned(),
+            });
         }
         if text.trim_ascii().is_empty() {
             let message = "the inventory is empty: it must be a JSON object such as \
                            `{\"python\": [\"3.11\"]}`";
-            return Err(InventoryError(message.to_owned()));
+            return Err(InventoryError {
+                kind: InventoryErrorKind::Empty,
+                message: message.to_owned(),
+            });
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let inventory = deserializer.deserialize_map(Repositories)?;
@@ -60,8 +95,32 @@ impl Inventory {
 
 /// Why a file is no inventory, with line and column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InventoryError(String);
+#[error("{message}")]
+pub struct InventoryError {
+    kind: InventoryErrorKind,
+    message: String,
+}
+
+/// Of what kind an [`InventoryError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InventoryErrorKind {
+    /// It is not UTF-8, or begins with a byte order mark.
+    Encoding,
+    /// It is empty.
+    Empty,
+    /// It is not JSON.
+    Syntax,
+    /// It is JSON and no inventory: a value of another type, or a name that is not valid.
+    Content,
+}
+
+impl InventoryError {
+    /// Of what kind the error is.
+    pub fn kind(&self) -> InventoryErrorKind {
+        self.kind
+    }
+}
 
 impl From<serde_json::Error> for InventoryError {
     fn from(error: serde_json::Error) -> Self {
@@ -69,7 +128,13 @@ impl From<serde_json::Error> for InventoryError {
         let text = error.to_string();
         let place = format!(" at line {line} column {column}");
         let message = text.strip_suffix(&place).unwrap_or(&text);
-        Self(format!("line {line}, column {column}: {message}"))
+        Self {
+            kind: match error.classify() {
+                serde_json::error::Category::Data => InventoryErrorKind::Content,
+                _ => InventoryErrorKind::Syntax,
+            },
+            message: format!("line {line}, column {column}: {message}"),
+        }
     }
 }
 
@@ -87,75 +152,31 @@ impl<'de> Visitor<'de> for Repositories {
         let mut inventory = Inventory::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let repository: Repository = name.parse().map_err(A::Error::custom)?;
-            let tags = map.next_value_seed(Tags(&repository))?;
+            let mut tags = TagSetBuilder::default();
+            let mut tag = stream::Text {
+                expecting: format_args!("a tag of `{repository}` in double quotes"),
+                take: |tag: &str| {
+                    let pushed = tags.push(tag);
+                    pushed.map_err(|error| format!("repository `{repository}`: {error}"))
+                },
+            };
+            map.next_value_seed(Each {
+                expecting: format_args!("a list with the tags of `{repository}`"),
+                or_null: false,
+                element: &mut tag,
+            })?;
+            let tags = tags.finish_distinct().map_err(|tag| {
+                A::Error::custom(format_args!(
+                    "the tag `{tag}` of `{repository}` is listed twice"
+                ))
+            })?;
             if inventory.listings.contains_key(&repository) {
-                let message = format!("the repository `{repository}` stands twice");
+                let message = format!("the repository `{repository}` is listed twice");
                 return Err(A::Error::custom(message));
             }
-            inventory.insert(repository, tags);
+            inventory.insert(repository, Listing::Found(tags));
         }
         Ok(inventory)
-    }
-}
-
-/// The tags of one repository.
-struct Tags<'r>(&'r Repository);
-
-impl<'de> DeserializeSeed<'de> for Tags<'_> {
-    type Value = Listing;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Listing, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tags<'_> {
-    type Value = Listing;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list with the tags of `{}`", self.0)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listing, A::Error> {
-        let mut tags = TagSetBuilder::default();
-        while seq
-            .next_element_seed(NextTag {
-                repository: self.0,
-                tags: &mut tags,
-            })?
-            .is_some()
-        {}
-        tags.finish_distinct().map(Listing::Found).map_err(|tag| {
-            A::Error::custom(format_args!("the tag `{tag}` of `{}` stands twice", self.0))
-        })
-    }
-}
-
-/// One tag, pushed as it is read.
-struct NextTag<'t, 'r> {
-    repository: &'r Repository,
-    tags: &'t mut TagSetBuilder,
-}
-
-impl<'de> DeserializeSeed<'de> for NextTag<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NextTag<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a tag of `{}` in double quotes", self.repository)
-    }
-
-    fn visit_str<E: Error>(self, tag: &str) -> Result<(), E> {
-        self.tags
-            .push(tag)
-            .map_err(|error| E::custom(format_args!("repository `{}`: {error}", self.repository)))
     }
 }
 
@@ -196,11 +217,11 @@ mod tests {
             ),
             (
                 b"{\"a\": [\"x\", \"y\", \"x\"]}",
-                "line 1, column 21: the tag `x` of `a` stands twice",
+                "line 1, column 22: the tag `x` of `a` is listed twice",
             ),
             (
                 b"{\"a\": [], \"a\": []}",
-                "line 1, column 18: the repository `a` stands twice",
+                "line 1, column 18: the repository `a` is listed twice",
             ),
             (
                 b"{\"A\": []}",

@@ -1,13 +1,15 @@
 //! What is known of a registry's tags: found, absent or unavailable.
 
+mod error;
 mod file;
 
 use std::collections::BTreeMap;
 
 use crate::name::Repository;
-use crate::tag_set::TagSet;
+use crate::tags::TagSet;
 
-pub use file::InventoryError;
+pub use error::{ListingError, UnavailableKind};
+pub use file::{InventoryError, InventoryErrorKind};
 
 /// What asking for the tags of one repository came to.
 ///
@@ -19,8 +21,8 @@ pub enum Listing {
     Found(TagSet),
     /// The registry says that there is no such repository.
     Absent,
-    /// The tags could not be read; the text says why, for people.
-    Unavailable(String),
+    /// The tags could not be read; nothing is known of them.
+    Unavailable(ListingError),
 }
 
 /// What is known of a registry: a listing for each repository asked about.

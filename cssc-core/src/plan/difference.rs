@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Plan, PlanOptions};
-use crate::config::Config;
+use super::{ImageLimit, Plan, PlanOptions};
 use crate::dialect::Dialect;
 use crate::inventory::Inventory;
+use crate::policy::Policy;
 
 /// A row that the two dialects do not have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +27,7 @@ pub struct DialectDifference {
 /// One of the four lists of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum PlanList {
     /// Images to scan; a row says from which tag to which.
     Images,
@@ -50,25 +51,26 @@ impl PlanList {
     }
 }
 
-/// Plans `config` in both dialects and gives the rows that differ: list by list, repositories
+/// Plans `policy` in both dialects and gives the rows that differ: list by list, repositories
 /// and tags in byte order.
 ///
 /// ```
-/// use cssc_core::{Config, Inventory, dialect_differences};
+/// use cssc_core::{Policy, Inventory};
+/// use cssc_core::plan::dialect_differences;
 ///
-/// let config: Config = r#"{"version": "v1", "repositories": [
+/// let policy: Policy = r#"{"version": "v1", "repositories": [
 ///     {"repository": "python", "tags": ["*"]}]}"#.parse()?;
 /// let inventory = Inventory::from_json(br#"{"python": ["2024-01-15"]}"#)?;
-/// let differences = dialect_differences(&config, &inventory);
+/// let differences = dialect_differences(&policy, &inventory);
 /// // The service takes the date for patch 15 of an image `2024-01`.
 /// assert_eq!(differences[0].tag, "2024-01");
 /// assert_eq!(differences[0].documented, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn dialect_differences(config: &Config, inventory: &Inventory) -> Vec<DialectDifference> {
+pub fn dialect_differences(policy: &Policy, inventory: &Inventory) -> Vec<DialectDifference> {
     let [documented, service] = Dialect::ALL.map(|dialect| {
-        let limit = None;
-        Plan::new(config, inventory, &PlanOptions { dialect, limit })
+        let limit = ImageLimit::NONE;
+        Plan::new(policy, inventory, &PlanOptions { dialect, limit })
     });
     let documented = rows(&documented);
     let mut service = rows(&service);
@@ -136,7 +138,7 @@ fn rows(plan: &Plan) -> BTreeMap<Key, String> {
     for unavailable in plan.unavailable() {
         rows.insert(
             key(PlanList::Unavailable, unavailable.repository, &""),
-            unavailable.reason.to_owned(),
+            unavailable.error.to_string(),
         );
     }
     rows

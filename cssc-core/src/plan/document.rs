@@ -11,11 +11,12 @@ use super::{Image, Plan};
 /// Rows are written one by one as they are serialised, so a large plan needs no second copy.
 ///
 /// ```
-/// use cssc_core::{Config, Inventory, Plan, PlanDocument, PlanOptions};
+/// use cssc_core::{Policy, Inventory, Plan, PlanOptions};
+/// use cssc_core::plan::PlanDocument;
 ///
-/// let config: Config = r#"{"version": "v1", "repositories": [
+/// let policy: Policy = r#"{"version": "v1", "repositories": [
 ///     {"repository": "python", "tags": ["3.11"]}]}"#.parse()?;
-/// let plan = Plan::new(&config, &Inventory::default(), &PlanOptions::default());
+/// let plan = Plan::new(&policy, &Inventory::default(), &PlanOptions::default());
 /// let json = serde_json::to_string(&PlanDocument::new(&plan, None))?;
 /// assert!(json.contains(r#""notFound":[{"repository":"python","tag":"3.11"}]"#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,7 +45,7 @@ impl Serialize for PlanDocument<'_> {
         document.serialize_field("notFound", &Rows(|| plan.not_found()))?;
         document.serialize_field("unavailable", &Rows(|| plan.unavailable()))?;
         document.serialize_field("matches", &plan.matches())?;
-        document.serialize_field("limit", &plan.limit())?;
+        document.serialize_field("limit", &plan.limit().get())?;
         document.serialize_field("limitExceeded", &plan.limit_exceeded())?;
         match self.next_run {
             Some(next_run) => {

@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::{RulePlan, SkipReason, SkippedTag};
-use crate::config::Config;
-use crate::convention::{Suffix, TagConvention, next_suffix};
 use crate::inventory::{Inventory, Listing};
-use crate::lineage::{Lineages, Original};
 use crate::name::{Repository, TagRef};
-use crate::pattern::{Glob, Selector};
-use crate::tag_set::TagSet;
+use crate::policy::Policy;
+use crate::policy::{Glob, Selector};
+use crate::tags::TagSet;
+use crate::tags::{Lineages, Original};
+use crate::tags::{Suffix, TagConvention, next_suffix};
 
 /// Plans every rule, in order: what an earlier rule listed, a later one does not list again.
-pub(super) fn plan_rules(config: &Config, inventory: &Inventory) -> Vec<RulePlan> {
-    let convention = config.tag_convention();
+pub(super) fn plan_rules(policy: &Policy, inventory: &Inventory) -> Vec<RulePlan> {
+    let convention = policy.tag_convention();
     let mut found: BTreeMap<&Repository, FoundRepository> = BTreeMap::new();
     let mut unavailable: BTreeSet<&Repository> = BTreeSet::new();
     let mut not_found: BTreeSet<(&Repository, &str)> = BTreeSet::new();
-    let mut plans = Vec::with_capacity(config.rules().len());
-    for rule in config.rules() {
+    let mut plans = Vec::with_capacity(policy.rules().len());
+    for rule in policy.rules() {
         let mut plan = RulePlan::new(rule);
         let repository = rule.repository();
         if rule.is_enabled() {
@@ -33,8 +33,8 @@ pub(super) fn plan_rules(config: &Config, inventory: &Inventory) -> Vec<RulePlan
                         .list(rule.selectors(), &mut plan);
                 }
                 Listing::Absent => plan.not_found = (0..rule.selectors().len()).collect(),
-                Listing::Unavailable(reason) => {
-                    plan.unavailable = unavailable.insert(repository).then(|| reason.clone());
+                Listing::Unavailable(error) => {
+                    plan.unavailable = unavailable.insert(repository).then(|| error.clone());
                 }
             }
         }
@@ -65,6 +65,10 @@ impl FoundRepository {
     /// Lists in `plan` what `selectors` select and is not listed yet.
     fn list(&mut self, selectors: &[Selector], plan: &mut RulePlan) {
         let Self { lineages, listed } = self;
+        let takes_all = selectors.contains(&Selector::All);
+        if takes_all {
+            plan.images.reserve_exact(lineages.originals().len());
+        }
         let mut is_new = |place: usize| {
             listed
                 .get_mut(place)
@@ -86,12 +90,15 @@ impl FoundRepository {
             place,
             reason: SkipReason::BaseMissing,
         };
-        let orphans = lineages.orphan_places().iter().copied();
+        let without_base = lineages.base_missing_places().iter().copied();
 
-        if selectors.contains(&Selector::All) {
+        if takes_all {
             lineages.originals().iter().for_each(list_original);
-            plan.skipped
-                .extend(orphans.filter(|&place| is_new(place)).map(base_missing));
+            plan.skipped.extend(
+                without_base
+                    .filter(|&place| is_new(place))
+                    .map(base_missing),
+            );
         } else {
             let globs = Globs::of(selectors);
             let chosen = choose(selectors, &globs, lineages, &mut plan.not_found);
@@ -103,7 +110,7 @@ impl FoundRepository {
                 tag.is_some_and(|tag| globs.match_patch(tag))
             };
             plan.skipped.extend(
-                orphans
+                without_base
                     .filter(|&place| takes_in(place) && is_new(place))
                     .map(base_missing),
             );
@@ -124,11 +131,11 @@ fn choose(
     let mut chosen = Vec::new();
     let mut chooses = vec![false; selectors.len()];
     for (selector, chooses) in selectors.iter().zip(&mut chooses) {
-        if let Selector::Literal(tag) = selector
-            && let Some(index) = lineages.position(tag.as_str())
-        {
-            chosen.push(index);
-            *chooses = true;
+        if let Selector::Literal(tag) = selector {
+            chosen.extend(lineages.position(tag.as_str()));
+            // One that is there and no original, such as an attachment, is no image, and neither
+            // is it missing.
+            *chooses = lineages.tags().contains(tag.as_str());
         }
     }
     if !globs.is_empty() {

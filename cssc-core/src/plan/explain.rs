@@ -7,16 +7,17 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::{Plan, RulePlan, SkipReason, service};
-use crate::convention::{PatchNumber, Suffix, TagConvention};
+use crate::dialect::Dialect;
 use crate::inventory::{Inventory, Listing};
 use crate::name::{Repository, TagRef};
-use crate::pattern::Selector;
-use crate::tag_set::TagSet;
+use crate::policy::Selector;
+use crate::tags::{AuxiliaryTag, PatchNumber, Suffix, TagConvention, TagSet};
 
 /// What became of one tag, and why.
 ///
 /// Displays as a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict<'a> {
     /// It is an image of the plan.
     Selected,
@@ -30,14 +31,14 @@ pub enum Verdict<'a> {
         is_selected: bool,
     },
     /// It reads as a patch of a tag that is not there.
-    OriginalMissing {
+    BaseMissing {
         /// The tag it reads as a patch of.
         original: TagRef<'a>,
         /// Whether it looks like a date, such as `2024-01-15`, so that somebody likely meant one.
         is_date: bool,
     },
-    /// It reads as a patch of a tag that is itself reserved for patches.
-    OriginalReserved {
+    /// It reads as a patch of a tag that is never an original: reserved for patches, or auxiliary.
+    BaseReserved {
         /// The tag it reads as a patch of.
         original: TagRef<'a>,
     },
@@ -46,6 +47,15 @@ pub enum Verdict<'a> {
         /// The convention it is reserved by.
         convention: TagConvention,
     },
+    /// It belongs to another image: a signature, an attestation, an SBOM.
+    Attachment,
+    /// It is one platform of a patch whose original is there.
+    PlatformCopy {
+        /// The patch tag.
+        patch: TagRef<'a>,
+    },
+    /// It is a patched image that has not been published.
+    Candidate,
     /// Only a rule that is disabled takes it in.
     RuleDisabled,
     /// No rule takes it in.
@@ -59,9 +69,12 @@ impl Verdict<'_> {
             Self::Selected => "selected",
             Self::Skipped(reason) => reason.as_str(),
             Self::PatchOf { .. } => "patch",
-            Self::OriginalMissing { .. } => "original-missing",
-            Self::OriginalReserved { .. } => "original-reserved",
+            Self::BaseMissing { .. } => "base-missing",
+            Self::BaseReserved { .. } => "base-reserved",
             Self::OtherConvention { .. } => "other-convention",
+            Self::Attachment => "attachment",
+            Self::PlatformCopy { .. } => "platform-copy",
+            Self::Candidate => "candidate",
             Self::RuleDisabled => "rule-disabled",
             Self::NotSelected => "not-selected",
         }
@@ -72,15 +85,7 @@ impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Selected => f.write_str("selected"),
-            Self::Skipped(SkipReason::BaseMissing) => {
-                f.write_str("skipped: its original is not there")
-            }
-            Self::Skipped(SkipReason::Exhausted) => {
-                f.write_str("skipped: its patch numbers are exhausted, the newest is 999")
-            }
-            Self::Skipped(SkipReason::TagTooLong) => {
-                f.write_str("skipped: its patch tag would be longer than 128 bytes")
-            }
+            Self::Skipped(reason) => write!(f, "skipped: {}", reason.describe()),
             Self::PatchOf {
                 original,
                 is_selected: true,
@@ -89,21 +94,33 @@ impl fmt::Display for Verdict<'_> {
                 original,
                 is_selected: false,
             } => write!(f, "patch of `{original}`, which is not selected"),
-            Self::OriginalMissing { original, is_date } => {
+            Self::BaseMissing { original, is_date } => {
                 write!(f, "reads as a patch of `{original}`, which is not there")?;
                 if *is_date {
                     f.write_str("; if a date is meant, write it without dashes, as in `20240115`")?;
                 }
                 Ok(())
             }
-            Self::OriginalReserved { original } => write!(
-                f,
-                "reads as a patch of `{original}`, which is itself a patch tag and never an original"
-            ),
+            Self::BaseReserved { original } => {
+                let itself = match Suffix::of(*original) {
+                    Some(_) => "itself a patch tag and ",
+                    None => "",
+                };
+                write!(f, "reads as a patch of `{original}`, which is {itself}never an original")
+            }
             Self::OtherConvention { convention } => write!(
                 f,
                 "reserved for patches of the {convention} convention, which the policy does not use"
             ),
+            Self::Attachment => f.write_str(
+                "never an original: it is attached to another image, as signatures, attestations and SBOMs are",
+            ),
+            Self::PlatformCopy { patch } => {
+                write!(f, "never an original: it is patch `{patch}` for one platform")
+            }
+            Self::Candidate => {
+                f.write_str("never an original: it is a patched image that was not published")
+            }
             Self::RuleDisabled => f.write_str("not selected: the rule that names it is disabled"),
             Self::NotSelected => f.write_str("not selected by any rule"),
         }
@@ -183,7 +200,7 @@ impl Plan {
                 Listing::Absent | Listing::Unavailable(_) => None,
             })
             .flat_map(|(repository, rules, tags)| {
-                let judge = Judge::new(self.convention, tags, rules);
+                let judge = Judge::new(self, tags, rules);
                 tags.iter().map(move |tag| {
                     let (verdict, decided_by) = judge.verdict(tag);
                     Explanation {
@@ -199,6 +216,7 @@ impl Plan {
 
 /// Judges the tags of one repository by what the plan lists of it.
 struct Judge<'a> {
+    dialect: Dialect,
     convention: TagConvention,
     tags: &'a TagSet,
     /// The rules of the repository, with their indexes in the policy.
@@ -208,7 +226,8 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(convention: TagConvention, tags: &'a TagSet, rules: Vec<(usize, &'a RulePlan)>) -> Self {
+    fn new(plan: &Plan, tags: &'a TagSet, rules: Vec<(usize, &'a RulePlan)>) -> Self {
+        let convention = plan.convention;
         let mut listed = BTreeMap::new();
         for (at, (_, plan)) in rules.iter().enumerate() {
             for image in &plan.images {
@@ -223,6 +242,7 @@ impl<'a> Judge<'a> {
             }
         }
         Self {
+            dialect: plan.dialect(),
             convention,
             tags,
             rules,
@@ -231,11 +251,14 @@ impl<'a> Judge<'a> {
     }
 
     fn verdict(&self, tag: TagRef<'a>) -> (Verdict<'a>, Option<SelectorRef<'a>>) {
+        if let Some(verdict) = self.auxiliary(tag) {
+            return (verdict, None);
+        }
         let listed = self.listed.get(tag.as_str());
         let decided_by = listed.and_then(|&(at, _)| self.decided_by(at, tag));
         match listed {
             Some((_, None)) => return (Verdict::Selected, decided_by),
-            // Which of two kinds of orphan it is, is worked out below.
+            // Which base is missing is worked out below.
             Some((_, Some(SkipReason::BaseMissing))) | None => {}
             Some(&(_, Some(reason))) => return (Verdict::Skipped(reason), decided_by),
         }
@@ -262,11 +285,22 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The verdict on a tag that stands for no image. The service knows nothing of attachments
+    /// and platform copies.
+    fn auxiliary(&self, tag: TagRef<'a>) -> Option<Verdict<'a>> {
+        match (AuxiliaryTag::of(tag, self.tags)?, self.dialect) {
+            (AuxiliaryTag::Candidate, _) => Some(Verdict::Candidate),
+            (_, Dialect::Service) => None,
+            (AuxiliaryTag::Attachment, _) => Some(Verdict::Attachment),
+            (AuxiliaryTag::PlatformCopy { patch }, _) => Some(Verdict::PlatformCopy { patch }),
+        }
+    }
+
     /// The verdict on a patch tag whose original the plan does not list.
     fn unlisted_patch(&self, tag: TagRef<'a>, suffix: Suffix) -> Verdict<'a> {
         let original = suffix.original_in(tag);
-        if Suffix::of(original).is_some() {
-            Verdict::OriginalReserved { original }
+        if Suffix::of(original).is_some() || self.auxiliary(original).is_some() {
+            Verdict::BaseReserved { original }
         } else if self.tags.contains(original.as_str()) {
             let is_selected = false;
             Verdict::PatchOf {
@@ -275,7 +309,7 @@ impl<'a> Judge<'a> {
             }
         } else {
             let is_date = reads_as_date(original, suffix);
-            Verdict::OriginalMissing { original, is_date }
+            Verdict::BaseMissing { original, is_date }
         }
     }
 
@@ -291,17 +325,19 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The first entry of the rule at `at` that takes in `tag`, or the original it is a patch of.
+    /// The first entry of the rule at `at` on account of which `tag` is listed, or would be.
     fn decided_by(&self, at: usize, tag: TagRef<'a>) -> Option<SelectorRef<'a>> {
         let &(rule, plan) = self.rules.get(at)?;
         let original = Suffix::of(tag).map_or(tag, |suffix| suffix.original_in(tag));
-        let takes_in = |selector: &Selector| {
-            selector.matches(tag)
-                || selector.matches(original)
-                || service::collects(selector, tag, self.convention)
+        let takes_in = |selector: &Selector| match self.dialect {
+            Dialect::Service => service::lists(selector, tag, self.convention, self.tags),
+            // A literal names an original alone; a glob takes in patches of what it would select.
+            Dialect::Documented => {
+                selector.matches(tag)
+                    || selector.as_literal().is_none() && selector.matches(original)
+            }
         };
         let selectors = plan.rule.selectors();
-        // In the documented dialect a listed tag always matches; the last test is for the other.
         let index = selectors.iter().position(takes_in)?;
         Some(SelectorRef {
             rule,

@@ -4,41 +4,30 @@ mod difference;
 mod document;
 mod documented;
 mod explain;
+mod limit;
 mod row;
 mod service;
 
-use crate::config::{Config, Rule};
-use crate::convention::TagConvention;
 use crate::dialect::Dialect;
-use crate::inventory::Inventory;
-use crate::lineage::Original;
-use crate::tag_set::TagSet;
+use crate::inventory::{Inventory, ListingError};
+use crate::policy::{Policy, Rule};
+use crate::tags::Original;
+use crate::tags::TagConvention;
+use crate::tags::TagSet;
 
 pub use difference::{DialectDifference, PlanList, dialect_differences};
 pub use document::PlanDocument;
 pub use explain::{Explanation, SelectorRef, Verdict};
+pub use limit::{ImageLimit, ImageLimitError, LimitExceeded};
 pub use row::{Image, NotFound, SkipReason, Skipped, Unavailable};
 
-/// How many images Azure's workflow runs at most for one registry.
-pub const DEFAULT_LIMIT: usize = 100;
-
 /// What planning is told besides the policy and the inventory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Whose reading of the rules decides.
     pub dialect: Dialect,
-    /// How many images a plan may hold before it exceeds the limit; `None` for no limit.
-    pub limit: Option<usize>,
-}
-
-impl Default for PlanOptions {
-    /// The documented dialect and Azure's limit of 100 images.
-    fn default() -> Self {
-        Self {
-            dialect: Dialect::default(),
-            limit: Some(DEFAULT_LIMIT),
-        }
-    }
+    /// How many images a workflow may run.
+    pub limit: ImageLimit,
 }
 
 /// Which images will be scanned, under which tag, and the tag a patch would get.
@@ -49,13 +38,13 @@ impl Default for PlanOptions {
 /// inventory it was made from.
 ///
 /// ```
-/// use cssc_core::{Config, Inventory, Plan, PlanOptions};
+/// use cssc_core::{Policy, Inventory, Plan, PlanOptions};
 ///
-/// let config: Config = r#"{"version": "v1", "repositories": [
+/// let policy: Policy = r#"{"version": "v1", "repositories": [
 ///     {"repository": "python", "tags": ["*"]}]}"#.parse()?;
 /// let inventory = Inventory::from_json(br#"{"python": ["3.11", "3.11-1", "3.12"]}"#)?;
 ///
-/// let plan = Plan::new(&config, &inventory, &PlanOptions::default());
+/// let plan = Plan::new(&policy, &inventory, &PlanOptions::default());
 /// let rows: Vec<_> = plan
 ///     .images()
 ///     .map(|image| format!("{} -> {}", image.scan_tag(), image.patch_tag().unwrap()))
@@ -86,7 +75,7 @@ struct RulePlan {
     /// Which selectors of the rule select nothing, by index.
     not_found: Vec<usize>,
     /// Why the repository could not be read.
-    unavailable: Option<String>,
+    unavailable: Option<ListingError>,
 }
 
 /// A tag that was taken in but cannot be patched, by its place.
@@ -110,15 +99,15 @@ impl RulePlan {
 }
 
 impl Plan {
-    /// Makes the plan of `config` for the registry that `inventory` describes.
-    pub fn new(config: &Config, inventory: &Inventory, options: &PlanOptions) -> Self {
+    /// Makes the plan of `policy` for the registry that `inventory` describes.
+    pub fn new(policy: &Policy, inventory: &Inventory, options: &PlanOptions) -> Self {
         let rules = match options.dialect {
-            Dialect::Documented => documented::plan_rules(config, inventory),
-            Dialect::Service => service::plan_rules(config, inventory),
+            Dialect::Documented => documented::plan_rules(policy, inventory),
+            Dialect::Service => service::plan_rules(policy, inventory),
         };
         Self {
             options: *options,
-            convention: config.tag_convention(),
+            convention: policy.tag_convention(),
             matches: rules.iter().map(|rule| rule.images.len()).sum(),
             rules,
         }
@@ -181,7 +170,7 @@ impl Plan {
         self.rules.iter().filter_map(|plan| {
             Some(Unavailable {
                 repository: plan.rule.repository(),
-                reason: plan.unavailable.as_deref()?,
+                error: plan.unavailable.as_ref()?,
             })
         })
     }
@@ -191,13 +180,23 @@ impl Plan {
         self.matches
     }
 
-    /// How many images a workflow may run; `None` for any number.
-    pub fn limit(&self) -> Option<usize> {
+    /// How many images a workflow may run.
+    pub fn limit(&self) -> ImageLimit {
         self.options.limit
+    }
+
+    /// Compares the images with the limit.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are more images than a workflow may run.
+    pub fn check_limit(&self) -> Result<(), LimitExceeded> {
+        let matches = u64::try_from(self.matches).unwrap_or(u64::MAX);
+        self.options.limit.check(matches)
     }
 
     /// Whether there are more images than a workflow may run.
     pub fn limit_exceeded(&self) -> bool {
-        self.options.limit.is_some_and(|limit| self.matches > limit)
+        self.check_limit().is_err()
     }
 }

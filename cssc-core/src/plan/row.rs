@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::convention::{NoNextTag, PatchNumber, PatchTag};
-use crate::lineage::{ImageTag, Lineage};
+use crate::inventory::ListingError;
 use crate::name::{Repository, TagRef};
-use crate::pattern::Selector;
+use crate::policy::Selector;
+use crate::tags::{ImageTag, Lineage};
+use crate::tags::{NoNextTag, PatchNumber, PatchTag};
 
 /// An image of the plan: a repository and an original tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +68,9 @@ pub struct Skipped<'a> {
 }
 
 /// Why a tag that a rule took in is not patched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SkipReason {
     /// It is a patch tag whose original is not there or is itself a reserved name.
     BaseMissing,
@@ -85,6 +87,15 @@ impl SkipReason {
             Self::BaseMissing => "base-missing",
             Self::Exhausted => "exhausted",
             Self::TagTooLong => "tag-too-long",
+        }
+    }
+
+    /// The reason in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::BaseMissing => "reads as a patch, but its original is not there",
+            Self::Exhausted => NoNextTag::Exhausted.as_str(),
+            Self::TagTooLong => NoNextTag::TagTooLong.as_str(),
         }
     }
 }
@@ -120,6 +131,11 @@ pub struct NotFound<'a> {
 pub struct Unavailable<'a> {
     /// The repository.
     pub repository: &'a Repository,
-    /// What went wrong, for people.
-    pub reason: &'a str,
+    /// Why.
+    #[serde(rename = "reason", serialize_with = "message")]
+    pub error: &'a ListingError,
+}
+
+fn message<S: Serializer>(error: &ListingError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(error.message())
 }

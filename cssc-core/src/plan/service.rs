@@ -9,19 +9,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{RulePlan, SkipReason, SkippedTag};
-use crate::config::{Config, Rule};
-use crate::convention::{NoNextTag, Suffix, TagConvention, next_suffix};
 use crate::inventory::{Inventory, Listing};
-use crate::lineage::Original;
 use crate::name::TagRef;
-use crate::pattern::Selector;
-use crate::tag_set::TagSet;
+use crate::policy::Selector;
+use crate::policy::{Policy, Rule};
+use crate::tags::Original;
+use crate::tags::{NoNextTag, Suffix, TagConvention, next_suffix};
+use crate::tags::{TagSet, is_candidate};
 
 /// Plans every rule, in order.
-pub(super) fn plan_rules(config: &Config, inventory: &Inventory) -> Vec<RulePlan> {
-    let convention = config.tag_convention();
+pub(super) fn plan_rules(policy: &Policy, inventory: &Inventory) -> Vec<RulePlan> {
+    let convention = policy.tag_convention();
     let mut listed = BTreeSet::new();
-    config
+    policy
         .rules()
         .iter()
         .map(|rule| {
@@ -102,6 +102,9 @@ impl<'a> Images<'a> {
 
     fn collect(&mut self, place: usize, tag: TagRef<'a>) {
         let suffix = Suffix::of(tag);
+        if is_candidate(tag.as_str()) {
+            return;
+        }
         if suffix.is_some_and(|suffix| suffix.convention() != self.convention) {
             return;
         }
@@ -136,12 +139,28 @@ fn belongs(tag: TagRef<'_>, literal: &str, convention: TagConvention) -> bool {
     matches_literal && (rest.is_empty() || is_suffix(rest, convention))
 }
 
-/// Whether the service collects `tag` on account of `selector`.
-pub(super) fn collects(selector: &Selector, tag: TagRef<'_>, convention: TagConvention) -> bool {
+/// Whether the service lists the image `original` on account of `selector`: because it collects
+/// the original, or a patch of it.
+pub(super) fn lists(
+    selector: &Selector,
+    original: TagRef<'_>,
+    convention: TagConvention,
+    tags: &TagSet,
+) -> bool {
     match selector {
         Selector::All => true,
-        Selector::Literal(literal) => belongs(tag, literal.as_str(), convention),
         Selector::Glob(_) => false,
+        Selector::Literal(literal) => {
+            let literal = literal.as_str();
+            let collects = |tag| belongs(tag, literal, convention);
+            let block = format!("{original}-");
+            tags.contains(literal)
+                && (tags.contains(original.as_str()) && collects(original)
+                    || tags.starting_with(&block).any(|(_, tag)| {
+                        let patch = convention.parse(tag);
+                        patch.is_some_and(|patch| patch.original() == original) && collects(tag)
+                    }))
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Version(u64),
     Malformed(String),
     Excess(Excess),
-    Findings(usize),
+    TooMany(&'static str, usize),
     Unreadable(String),
 }
 
@@ -47,35 +47,33 @@ impl ScanError {
         })
     }
 
-    /// Whether the report is empty or ends in the middle: the scanner was stopped, or its output
-    /// lost.
-    pub fn is_truncated(&self) -> bool {
-        matches!(*self.0, Kind::Empty | Kind::Truncated { .. })
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ScanErrorKind {
+        match *self.0 {
+            Kind::Empty | Kind::Truncated { .. } => ScanErrorKind::Truncated,
+            Kind::Excess(_) | Kind::TooMany(..) => ScanErrorKind::TooLarge,
+            Kind::NotJson(_) | Kind::NotAReport | Kind::Malformed(_) => ScanErrorKind::NotAReport,
+            Kind::Version(_) => ScanErrorKind::UnsupportedVersion,
+            Kind::Unreadable(_) => ScanErrorKind::Io,
+        }
     }
+}
 
-    /// Whether the report exceeds a bound: its size, the length of a text, the number of
-    /// findings, the depth of nesting.
-    pub fn is_too_large(&self) -> bool {
-        matches!(*self.0, Kind::Excess(_) | Kind::Findings(_))
-    }
-
-    /// Whether the document is something else than a JSON report of Trivy.
-    pub fn is_not_a_report(&self) -> bool {
-        matches!(
-            *self.0,
-            Kind::NotJson(_) | Kind::NotAReport | Kind::Malformed(_)
-        )
-    }
-
-    /// Whether the report has a schema version that is not understood.
-    pub fn is_unsupported_version(&self) -> bool {
-        matches!(*self.0, Kind::Version(_))
-    }
-
-    /// Whether the reader failed, and not the report.
-    pub fn is_io(&self) -> bool {
-        matches!(*self.0, Kind::Unreadable(_))
-    }
+/// What kind of failure kept a scan report from being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ScanErrorKind {
+    /// The report is empty or ends in the middle: the scanner was stopped, or its output lost.
+    Truncated,
+    /// The report exceeds a bound: its size, the length of a text, the number of findings or
+    /// packages, the depth of nesting.
+    TooLarge,
+    /// The document is something else than a JSON report of Trivy.
+    NotAReport,
+    /// The report has a schema version that is not understood.
+    UnsupportedVersion,
+    /// The reader failed, and not the report.
+    Io,
 }
 
 impl From<Kind> for ScanError {
@@ -110,7 +108,9 @@ impl fmt::Display for ScanError {
             ),
             Kind::Malformed(fault) => write!(f, "the scan report is malformed: {fault}"),
             Kind::Excess(excess) => excess.fmt(f),
-            Kind::Findings(max) => write!(f, "the scan report holds more than {max} findings"),
+            Kind::TooMany(what, max) => {
+                write!(f, "the scan report holds more than {max} {what}")
+            }
             Kind::Unreadable(fault) => write!(f, "the scan report could not be read: {fault}"),
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
+use super::same::ImageMismatch;
 use super::{ScanReport, ScanSkip, ScanUnsupported, ScanVerdict};
 
 /// What a patch did: the findings of the scan before it beside those of the scan after it.
@@ -14,11 +15,13 @@ use super::{ScanReport, ScanSkip, ScanUnsupported, ScanVerdict};
 /// vulnerability in neither fixes it nor brings it in, although the installed version differs.
 ///
 /// ```
-/// use cssc_core::{Evidence, PublishVerdict, ScanReport};
+/// use cssc_core::{Evidence, ScanReport};
+/// use cssc_core::scan::PublishVerdict;
 ///
 /// let report = |findings: &str| ScanReport::from_slice(format!(
 ///     r#"{{"SchemaVersion": 2, "Metadata": {{"OS": {{"Family": "debian", "Name": "12.5"}}}},
-///         "Results": [{{"Class": "os-pkgs", "Vulnerabilities": [{findings}]}}]}}"#
+///         "Results": [{{"Class": "os-pkgs", "Packages": [{{"Name": "libc6"}}],
+///             "Vulnerabilities": [{findings}]}}]}}"#
 /// ).as_bytes());
 /// let before = report(r#"{"VulnerabilityID": "CVE-2024-2961", "PkgName": "libc6",
 ///     "InstalledVersion": "2.36-9+deb12u4", "FixedVersion": "2.36-9+deb12u6"}"#)?;
@@ -28,18 +31,35 @@ use super::{ScanReport, ScanSkip, ScanUnsupported, ScanVerdict};
 ///     Evidence::compare(&before, &before).decides(),
 ///     PublishVerdict::Withhold(_)
 /// ));
-/// # Ok::<(), cssc_core::ScanError>(())
+/// # Ok::<(), cssc_core::scan::ScanError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Evidence {
     fixed: Vec<Finding>,
     introduced: Vec<Finding>,
     remaining: Vec<Finding>,
-    #[serde(skip)]
+    /// What follows from the scan of the candidate alone.
     after: ScanVerdict,
 }
 
 impl Evidence {
+    /// Evidence that was established elsewhere: what is fixed, introduced and remaining, and the
+    /// verdict on the candidate.
+    pub fn new(
+        fixed: Vec<Finding>,
+        introduced: Vec<Finding>,
+        remaining: Vec<Finding>,
+        after: ScanVerdict,
+    ) -> Self {
+        Self {
+            fixed,
+            introduced,
+            remaining,
+            after,
+        }
+    }
+
     /// Compares the scan of an image with the scan of its patched candidate.
     pub fn compare(before: &ScanReport, after: &ScanReport) -> Self {
         let mut identities: BTreeMap<_, (Vec<&Finding>, Vec<&Finding>)> = BTreeMap::new();
@@ -99,24 +119,36 @@ impl Evidence {
         &self.remaining
     }
 
-    /// Whether the candidate earns a tag: it fixes at least one finding and brings no new fixable
-    /// one.
+    /// How many findings of the candidate can be fixed.
+    pub fn fixable_left(&self) -> usize {
+        let findings = self.remaining.iter().chain(&self.introduced);
+        findings.filter(|finding| finding.is_fixable()).count()
+    }
+
+    /// How many findings of the candidate nothing fixes yet.
+    pub fn unfixed(&self) -> usize {
+        let remaining = self.remaining.iter();
+        remaining.filter(|finding| !finding.is_fixable()).count()
+    }
+
+    /// The verdict on the candidate by itself.
+    pub fn after(&self) -> &ScanVerdict {
+        &self.after
+    }
+
+    /// Whether the candidate is better: it fixes at least one finding and brings no new fixable
+    /// one. Whether it is the same image is [another question](ImageMismatch).
     ///
     /// A candidate that the scanner cannot judge has no findings and earns none.
     pub fn decides(&self) -> PublishVerdict {
-        match &self.after {
-            ScanVerdict::Unsupported(reason) => {
-                PublishVerdict::Withhold(Withheld::Unsupported(reason.clone()))
-            }
-            ScanVerdict::Skip(ScanSkip::EndOfServiceLife) => {
-                PublishVerdict::Withhold(Withheld::EndOfServiceLife)
-            }
-            _ if !self.introduced.is_empty() => {
-                PublishVerdict::Withhold(Withheld::NewFixable(self.introduced.len()))
-            }
-            _ if self.fixed.is_empty() => PublishVerdict::Withhold(Withheld::NothingFixed),
-            _ => PublishVerdict::Publish,
-        }
+        let withheld = match &self.after {
+            ScanVerdict::Unsupported(reason) => Withheld::Unsupported(reason.clone()),
+            ScanVerdict::Skip(ScanSkip::EndOfServiceLife) => Withheld::EndOfServiceLife,
+            _ if !self.introduced.is_empty() => Withheld::NewFixable(self.introduced.len()),
+            _ if self.fixed.is_empty() => Withheld::NothingFixed,
+            _ => return PublishVerdict::Publish,
+        };
+        PublishVerdict::Withhold(withheld)
     }
 }
 
@@ -133,6 +165,7 @@ pub enum PublishVerdict {
 /// Why a patched candidate gets no tag. Prints as the reason, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum Withheld {
     /// No finding of the image before is gone.
     #[error("the patch fixes none of the findings")]
@@ -140,6 +173,9 @@ pub enum Withheld {
     /// It has this many findings that the image before had not and that could be fixed.
     #[error("the patch brings in {}", new_findings(*.0))]
     NewFixable(usize),
+    /// It is another image than the one it was made from.
+    #[error("the patched image is another one: {0}")]
+    AnotherImage(ImageMismatch),
     /// Its operating system has reached the end of its service life.
     #[error("the patched image cannot be judged: {}", ScanSkip::EndOfServiceLife)]
     EndOfServiceLife,

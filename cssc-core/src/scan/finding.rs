@@ -8,17 +8,36 @@ use serde::{Deserialize, Serialize};
 ///
 /// The same vulnerability in two packages is two findings, as in Trivy's table. Ordered by
 /// vulnerability, package, installed version, fixed version and severity.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     pub(super) vulnerability_id: Box<str>,
     pub(super) package: Box<str>,
     pub(super) installed_version: Box<str>,
     pub(super) fixed_version: Option<Box<str>>,
-    pub(super) severity: VulnerabilitySeverity,
+    pub(super) severity: Severity,
 }
 
 impl Finding {
+    /// A finding that was read elsewhere; a blank fixed version stands for none.
+    pub fn new(
+        vulnerability_id: impl Into<Box<str>>,
+        package: impl Into<Box<str>>,
+        installed_version: impl Into<Box<str>>,
+        fixed_version: Option<&str>,
+        severity: Severity,
+    ) -> Self {
+        Self {
+            vulnerability_id: vulnerability_id.into(),
+            package: package.into(),
+            installed_version: installed_version.into(),
+            fixed_version: fixed_version
+                .filter(|version| !version.trim().is_empty())
+                .map(Into::into),
+            severity,
+        }
+    }
+
     /// The vulnerability: `CVE-2024-2961`. Empty when the report does not say.
     pub fn vulnerability_id(&self) -> &str {
         &self.vulnerability_id
@@ -40,7 +59,7 @@ impl Finding {
     }
 
     /// How bad it is.
-    pub fn severity(&self) -> VulnerabilitySeverity {
+    pub fn severity(&self) -> Severity {
         self.severity
     }
 
@@ -60,7 +79,7 @@ impl Finding {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum VulnerabilitySeverity {
+pub enum Severity {
     /// `UNKNOWN`, nothing, or a word this version does not know.
     #[default]
     Unknown,
@@ -74,7 +93,7 @@ pub enum VulnerabilitySeverity {
     Critical,
 }
 
-impl VulnerabilitySeverity {
+impl Severity {
     /// All severities, the worst first.
     pub const ALL: [Self; 5] = [
         Self::Critical,
@@ -104,7 +123,7 @@ impl VulnerabilitySeverity {
     }
 }
 
-impl fmt::Display for VulnerabilitySeverity {
+impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -114,7 +133,7 @@ impl fmt::Display for VulnerabilitySeverity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeverityCount {
     /// Of which severity.
-    pub severity: VulnerabilitySeverity,
+    pub severity: Severity,
     /// Findings with a fixed version.
     pub fixed: usize,
     /// Findings without one.

@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::{Kind, ScanError};
-use super::finding::{Finding, VulnerabilitySeverity};
+use super::finding::{Finding, Severity};
 use super::guard::Guard;
-use super::{ImageOs, SCHEMA_VERSION, ScanReport};
+use super::{ImageOs, Package, SCHEMA_VERSION, ScanReport};
+use crate::stream::{Each, Value};
 
-/// The most findings of one report; a hundred times what a bad image has.
-pub(super) const MAX_FINDINGS: usize = 500_000;
+/// The most findings, and the most packages, of one report; a hundred times what a bad image has.
+pub(super) const MAX_HELD: usize = 500_000;
 /// The longest identifier or version that is kept, in bytes.
 const MAX_TEXT: usize = 4096;
 /// The most digests that are kept; an image rarely has more than one.
@@ -30,7 +31,7 @@ pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanErro
     let mut report = Reading::default();
     let outcome = json.deserialize_any(&mut report).and_then(|()| json.end());
     // A document that is something else is not reported as a fault of its details.
-    if let Some(refused) = report.refused {
+    if let Some(refused) = report.refusal() {
         return Err(refused.into());
     }
     outcome.map_err(ScanError::from_json)?;
@@ -50,8 +51,9 @@ struct Reading {
     results_seen: bool,
     os_type: Option<Text>,
     findings: Option<Vec<Finding>>,
-    /// Findings held, of results whose class is not known yet too.
-    held: usize,
+    packages: Vec<Package>,
+    findings_held: Held,
+    packages_held: Held,
     refused: Option<Kind>,
 }
 
@@ -73,6 +75,7 @@ enum ResultKey {
     Class,
     Type,
     Vulnerabilities,
+    Packages,
     #[serde(other)]
     Other,
 }
@@ -128,9 +131,26 @@ impl Vulnerability {
             fixed_version: said(self.fixed_version),
             severity: self
                 .severity
-                .map(|word| VulnerabilitySeverity::read(&word.0))
+                .map(|word| Severity::read(&word.0))
                 .unwrap_or_default(),
         }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", expecting = "a package")]
+struct PackageRead {
+    name: Option<Text>,
+    arch: Option<Text>,
+}
+
+impl PackageRead {
+    /// A package without a name says nothing.
+    fn into_package(self) -> Option<Package> {
+        Some(Package {
+            name: said(self.name)?,
+            architecture: said(self.arch),
+        })
     }
 }
 
@@ -154,6 +174,9 @@ impl Reading {
             findings.sort_unstable();
             findings.shrink_to_fit();
         }
+        let mut packages = self.packages;
+        packages.sort_unstable();
+        packages.shrink_to_fit();
         ScanReport {
             artifact_name: said(self.artifact_name),
             image_id: said(metadata.image_id),
@@ -164,6 +187,7 @@ impl Reading {
             image_os: said(config.os),
             architecture: said(config.architecture),
             findings,
+            packages,
         }
     }
 }
@@ -204,7 +228,7 @@ impl<'de> Visitor<'de> for &mut Reading {
                 Key::Results => {
                     once("Results", self.results_seen)?;
                     self.results_seen = true;
-                    map.next_value_seed(Results(self))?;
+                    map.next_value_seed(list("a list of results", &mut *self))?;
                 }
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -239,13 +263,24 @@ impl<'de> Visitor<'de> for &mut Reading {
 }
 
 impl Reading {
+    /// Why the document is not read, whatever the parser says.
+    fn refusal(&mut self) -> Option<Kind> {
+        if self.findings_held.is_exceeded {
+            return Some(Kind::TooMany("findings", MAX_HELD));
+        }
+        if self.packages_held.is_exceeded {
+            return Some(Kind::TooMany("packages", MAX_HELD));
+        }
+        self.refused.take()
+    }
+
     fn not_a_report<E: Error>(&mut self) -> Result<(), E> {
         self.refused = Some(Kind::NotAReport);
         Err(E::custom("not a report"))
     }
 }
 
-/// A key that stands twice makes a report ambiguous; which of the two holds is not ours to say.
+/// A key that is given twice makes a report ambiguous; which of the two holds is not ours to say.
 fn once<E: Error>(key: &'static str, seen: bool) -> Result<(), E> {
     if seen {
         return Err(E::duplicate_field(key));
@@ -253,44 +288,16 @@ fn once<E: Error>(key: &'static str, seen: bool) -> Result<(), E> {
     Ok(())
 }
 
-/// The list `Results`; null is an empty one.
-struct Results<'a>(&'a mut Reading);
-
-impl<'de> DeserializeSeed<'de> for Results<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Results<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of results")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut results: A) -> Result<(), A::Error> {
-        while results.next_element_seed(OneResult(self.0))?.is_some() {}
-        Ok(())
-    }
-}
-
 /// One of the results; null says nothing.
-struct OneResult<'a>(&'a mut Reading);
-
-impl<'de> DeserializeSeed<'de> for OneResult<'_> {
+impl<'de> DeserializeSeed<'de> for &mut Reading {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        deserializer.deserialize_any(OneResult(self))
     }
 }
+
+struct OneResult<'a>(&'a mut Reading);
 
 impl<'de> Visitor<'de> for OneResult<'_> {
     type Value = ();
@@ -308,7 +315,9 @@ impl<'de> Visitor<'de> for OneResult<'_> {
         let mut class: Option<Text> = None;
         let mut os_type: Option<Text> = None;
         let mut findings: Option<Vec<Finding>> = None;
+        let mut packages: Option<Vec<Package>> = None;
         while let Some(key) = map.next_key()? {
+            let may_be_os = class.as_ref().is_none_or(Text::is_os_packages);
             match key {
                 ResultKey::Class => {
                     once("Class", class.is_some())?;
@@ -318,70 +327,77 @@ impl<'de> Visitor<'de> for OneResult<'_> {
                     once("Type", os_type.is_some())?;
                     os_type = map.next_value()?;
                 }
-                ResultKey::Vulnerabilities => {
+                ResultKey::Vulnerabilities if may_be_os => {
                     once("Vulnerabilities", findings.is_some())?;
-                    if class.as_ref().is_none_or(Text::is_os_packages) {
-                        findings = Some(map.next_value_seed(Findings(report))?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+                    let findings = findings.insert(Vec::new());
+                    let mut element = Value::new(|vulnerability: Option<Vulnerability>| {
+                        let found = vulnerability.map(Vulnerability::into_finding);
+                        report.findings_held.keep(found, findings)
+                    });
+                    map.next_value_seed(list("a list of vulnerabilities", &mut element))?;
                 }
-                ResultKey::Other => {
+                ResultKey::Packages if may_be_os => {
+                    once("Packages", packages.is_some())?;
+                    let packages = packages.insert(Vec::new());
+                    let mut element = Value::new(|package: Option<PackageRead>| {
+                        let package = package.and_then(PackageRead::into_package);
+                        report.packages_held.keep(package, packages)
+                    });
+                    map.next_value_seed(list("a list of packages", &mut element))?;
+                }
+                _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
         let mut findings = findings.unwrap_or_default();
+        let mut packages = packages.unwrap_or_default();
         if class.as_ref().is_some_and(Text::is_os_packages) {
             report.os_type = report.os_type.take().or(os_type);
             report
                 .findings
                 .get_or_insert_default()
                 .append(&mut findings);
+            report.packages.append(&mut packages);
         } else {
-            report.held = report.held.saturating_sub(findings.len());
+            report.findings_held.release(findings.len());
+            report.packages_held.release(packages.len());
         }
         Ok(())
     }
 }
 
-/// The list `Vulnerabilities` of a result; null is an empty one.
-struct Findings<'a>(&'a mut Reading);
-
-impl<'de> DeserializeSeed<'de> for Findings<'_> {
-    type Value = Vec<Finding>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Finding>, D::Error> {
-        deserializer.deserialize_any(self)
+/// A list whose elements go to `element`; null is an empty one.
+fn list<'e, E>(expecting: &'static str, element: &'e mut E) -> Each<'e, &'static str, E> {
+    Each {
+        expecting,
+        or_null: true,
+        element,
     }
 }
 
-impl<'de> Visitor<'de> for Findings<'_> {
-    type Value = Vec<Finding>;
+/// How many of one kind are held, in results whose class is not known yet too, and the most that
+/// may be.
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    is_exceeded: bool,
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of vulnerabilities")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Vec<Finding>, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Finding>, A::Error> {
-        let report = self.0;
-        let mut findings = Vec::new();
-        while let Some(vulnerability) = list.next_element::<Option<Vulnerability>>()? {
-            let Some(vulnerability) = vulnerability else {
-                continue;
-            };
-            if report.held == MAX_FINDINGS {
-                report.refused = Some(Kind::Findings(MAX_FINDINGS));
-                return Err(Error::custom("too many findings"));
-            }
-            report.held = report.held.saturating_add(1);
-            findings.push(vulnerability.into_finding());
+impl Held {
+    fn keep<T>(&mut self, item: Option<T>, kept: &mut Vec<T>) -> Result<(), &'static str> {
+        let Some(item) = item else { return Ok(()) };
+        if self.count == MAX_HELD {
+            self.is_exceeded = true;
+            return Err("too many");
         }
-        Ok(findings)
+        self.count = self.count.saturating_add(1);
+        kept.push(item);
+        Ok(())
+    }
+
+    fn release(&mut self, count: usize) {
+        self.count = self.count.saturating_sub(count);
     }
 }
 
@@ -448,26 +464,14 @@ struct Texts(Vec<Box<str>>);
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bounded;
-
-        impl<'de> Visitor<'de> for Bounded {
-            type Value = Texts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of texts")
+        let mut texts = Vec::new();
+        let mut element = Value::new(|text: Option<Text>| {
+            if texts.len() < MAX_DIGESTS {
+                texts.extend(said(text));
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = list.next_element::<Option<Text>>()? {
-                    if texts.len() < MAX_DIGESTS {
-                        texts.extend(said(text));
-                    }
-                }
-                Ok(Texts(texts))
-            }
-        }
-
-        deserializer.deserialize_seq(Bounded)
+            Ok::<(), &str>(())
+        });
+        list("a list of texts", &mut element).deserialize(deserializer)?;
+        Ok(Self(texts))
     }
 }

@@ -31,7 +31,7 @@ fn report(vulnerabilities: &[Value]) -> Value {
         },
         "Results": [
             {"Target": "python:3.11 (debian 12.5)", "Class": "os-pkgs", "Type": "debian",
-             "Vulnerabilities": vulnerabilities},
+             "Packages": [{"Name": "base-files"}], "Vulnerabilities": vulnerabilities},
             {"Target": "Python", "Class": "lang-pkgs", "Type": "python-pkg"},
         ],
     })
@@ -115,7 +115,7 @@ fn the_size_is_bounded() {
     let read = |limit| ScanReport::from_reader_with_limit(text.as_bytes(), limit);
     assert!(read(len).is_ok());
     let error = read(len - 1).unwrap_err();
-    assert!(error.is_too_large());
+    assert!(error.kind() == ScanErrorKind::TooLarge);
     assert_eq!(
         error.to_string(),
         format!(
@@ -127,16 +127,16 @@ fn the_size_is_bounded() {
     // A stream without end is left as soon as the limit is reached.
     let endless = Endless::new(r#"{"A":[0"#, ",0".repeat(1000), usize::MAX, b"");
     let error = ScanReport::from_reader_with_limit(endless, 1 << 20).unwrap_err();
-    assert!(error.is_too_large());
+    assert!(error.kind() == ScanErrorKind::TooLarge);
 }
 
 #[test]
 fn texts_nesting_and_findings_are_bounded() {
     let long = |len: usize| Endless::new(r#"{"A":""#, "a".repeat(1 << 10), len >> 10, b"\"}");
     let error = ScanReport::from_reader(long(1 << 20)).unwrap_err();
-    assert!(error.is_not_a_report(), "{error}");
+    assert!(error.kind() == ScanErrorKind::NotAReport, "{error}");
     let error = ScanReport::from_reader(long(5 << 20)).unwrap_err();
-    assert!(error.is_too_large());
+    assert!(error.kind() == ScanErrorKind::TooLarge);
     assert_eq!(
         error.to_string(),
         "the scan report holds a text of more than 4194304 bytes"
@@ -144,7 +144,7 @@ fn texts_nesting_and_findings_are_bounded() {
 
     let deep = Endless::new(r#"{"A":"#, "[".to_owned(), 1_000_000, b"");
     let error = ScanReport::from_reader(deep).unwrap_err();
-    assert!(error.is_too_large());
+    assert!(error.kind() == ScanErrorKind::TooLarge);
     assert_eq!(
         error.to_string(),
         "the scan report is nested more than 128 levels deep"
@@ -160,24 +160,47 @@ fn texts_nesting_and_findings_are_bounded() {
     );
     assert!(ScanReport::from_slice(too_long.replacen("aa", "a", 1).as_bytes()).is_ok());
 
-    let most = Endless::of_findings(read::MAX_FINDINGS, "{}", b"]}]}");
+    let most = Endless::of_findings(read::MAX_HELD, "{}", b"]}]}");
     assert_eq!(
         ScanReport::from_reader(most).unwrap().findings().len(),
-        read::MAX_FINDINGS
+        read::MAX_HELD
     );
     for tail in [
         "]}]}",
         "]},{\"Class\":\"os-pkgs\",\"Vulnerabilities\":[{}]}]}",
     ] {
         let more = usize::from(tail.len() < 9);
-        let many = Endless::of_findings(read::MAX_FINDINGS + more, "{}", tail.as_bytes());
+        let many = Endless::of_findings(read::MAX_HELD + more, "{}", tail.as_bytes());
         let error = ScanReport::from_reader(many).unwrap_err();
-        assert!(error.is_too_large());
+        assert!(error.kind() == ScanErrorKind::TooLarge);
         assert_eq!(
             error.to_string(),
             "the scan report holds more than 500000 findings"
         );
     }
+}
+
+#[test]
+fn packages_are_kept_in_order_and_bounded() {
+    const HEAD: &str = r#"{"SchemaVersion":2,"Results":[{"Class":"os-pkgs","Packages":[null"#;
+    let report = read(&report(&[]).to_string());
+    let [package] = report.packages() else {
+        panic!("{report:?}")
+    };
+    assert_eq!(
+        (package.name(), package.architecture()),
+        ("base-files", None)
+    );
+
+    let piece = r#",{"Name":"a"}"#.to_owned();
+    let many = |count| Endless::new(HEAD, piece.clone(), count, b"]}]}");
+    assert!(ScanReport::from_reader(many(read::MAX_HELD)).is_ok());
+    let error = ScanReport::from_reader(many(read::MAX_HELD + 1)).unwrap_err();
+    assert!(error.kind() == ScanErrorKind::TooLarge);
+    assert_eq!(
+        error.to_string(),
+        "the scan report holds more than 500000 packages"
+    );
 }
 
 #[test]
@@ -193,7 +216,10 @@ fn a_truncated_report_is_never_clean() {
     let text = report(&[finding(), finding()]).to_string();
     for end in 0..text.len() {
         let error = ScanReport::from_slice(&text.as_bytes()[..end]).unwrap_err();
-        assert!(error.is_truncated(), "cut at {end}: {error}");
+        assert!(
+            error.kind() == ScanErrorKind::Truncated,
+            "cut at {end}: {error}"
+        );
     }
     assert_eq!(read(&text).verdict(), ScanVerdict::Patch { fixable: 2 });
 }
@@ -231,8 +257,8 @@ fn a_reader_that_fails_is_told_from_a_bad_report() {
 
     for good in [0, 2] {
         let error = ScanReport::from_reader(Broken(good)).unwrap_err();
-        assert!(error.is_io() || good > 0, "{error}");
-        assert!(!error.is_truncated(), "{error}");
+        assert!(error.kind() == ScanErrorKind::Io || good > 0, "{error}");
+        assert!(error.kind() != ScanErrorKind::Truncated, "{error}");
     }
     let error = ScanReport::from_reader(Broken(0)).unwrap_err();
     assert_eq!(
@@ -262,7 +288,7 @@ fn verdicts_are_data() {
     }
     assert_eq!(
         ScanSkip::NoVulnerability.to_string(),
-        "no vulnerability found"
+        "no fixable OS finding"
     );
     assert_eq!(
         ScanUnsupported::Windows.to_string(),
@@ -398,6 +424,8 @@ proptest! {
             prop_assert_eq!(count(evidence.fixed(), finding), was.saturating_sub(is));
             prop_assert!(count(evidence.introduced(), finding) <= is.saturating_sub(was));
         }
+        let text = serde_json::to_string(&evidence).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Evidence>(&text).unwrap(), &evidence);
         let publishes = evidence.decides() == PublishVerdict::Publish;
         prop_assert_eq!(publishes, !evidence.fixed().is_empty() && evidence.introduced().is_empty());
     }

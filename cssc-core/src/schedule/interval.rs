@@ -17,7 +17,7 @@ use crate::name::excerpt;
 /// let weekly: Interval = "7d".parse()?;
 /// assert_eq!(weekly.days(), 7);
 /// assert_eq!("07d".parse::<Interval>()?.to_string(), "7d");
-/// # Ok::<(), cssc_core::IntervalError>(())
+/// # Ok::<(), cssc_core::schedule::IntervalError>(())
 /// ```
 ///
 /// # Errors
@@ -95,21 +95,33 @@ impl<'de> Deserialize<'de> for Interval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntervalError {
     text: Box<str>,
-    fault: Fault,
+    fault: IntervalErrorKind,
     meant: Option<Interval>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+/// What is wrong with a text that is no interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IntervalErrorKind {
+    /// It is empty.
     Empty,
+    /// It holds white space.
     WhiteSpace,
+    /// It has a sign.
     Sign,
+    /// It holds a digit that is not an ASCII one.
     Digit(char),
+    /// It has a unit and no number.
     NoNumber,
+    /// It has a number and no unit.
     NoUnit,
+    /// Its unit is in upper case.
     UpperCase,
+    /// Its unit is not days.
     Unit,
+    /// It is a number of days, just not one from 1 to 30.
     OutOfRange,
+    /// It is nothing like a number of days.
     Shape,
 }
 
@@ -123,34 +135,39 @@ impl IntervalError {
         }
     }
 
+    /// What is wrong with the text.
+    pub fn kind(&self) -> IntervalErrorKind {
+        self.fault
+    }
+
     /// Whether the text is a number of days, just not one from 1 to 30.
     pub fn is_out_of_range(&self) -> bool {
-        self.fault == Fault::OutOfRange
+        self.fault == IntervalErrorKind::OutOfRange
     }
 }
 
 /// What is wrong with a text that [`read`] refuses.
-fn fault(text: &str) -> Fault {
+fn fault(text: &str) -> IntervalErrorKind {
     if text.is_empty() {
-        return Fault::Empty;
+        return IntervalErrorKind::Empty;
     }
     if text.contains(char::is_whitespace) {
-        return Fault::WhiteSpace;
+        return IntervalErrorKind::WhiteSpace;
     }
     if text.starts_with(['+', '-']) {
-        return Fault::Sign;
+        return IntervalErrorKind::Sign;
     }
     if let Some(digit) = text.chars().find(|c| c.is_numeric() && !c.is_ascii()) {
-        return Fault::Digit(digit);
+        return IntervalErrorKind::Digit(digit);
     }
     match split(text) {
-        ("", "d") => Fault::NoNumber,
-        ("", _) => Fault::Shape,
-        (_, "") => Fault::NoUnit,
-        (_, "d") => Fault::OutOfRange,
-        (_, "D") => Fault::UpperCase,
-        (_, unit) if unit.chars().all(char::is_alphabetic) => Fault::Unit,
-        _ => Fault::Shape,
+        ("", "d") => IntervalErrorKind::NoNumber,
+        ("", _) => IntervalErrorKind::Shape,
+        (_, "") => IntervalErrorKind::NoUnit,
+        (_, "d") => IntervalErrorKind::OutOfRange,
+        (_, "D") => IntervalErrorKind::UpperCase,
+        (_, unit) if unit.chars().all(char::is_alphabetic) => IntervalErrorKind::Unit,
+        _ => IntervalErrorKind::Shape,
     }
 }
 
@@ -185,18 +202,20 @@ impl std::error::Error for IntervalError {}
 impl fmt::Display for IntervalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fault: &dyn fmt::Display = match &self.fault {
-            Fault::Empty => {
+            IntervalErrorKind::Empty => {
                 return f.write_str("a schedule cannot be empty; allowed are `1d` to `30d`");
             }
-            Fault::WhiteSpace => &"white space is not allowed",
-            Fault::Sign => &"a sign is not allowed",
-            Fault::Digit(digit) => &format!("`{digit}` is not one of the digits 0 to 9"),
-            Fault::NoNumber => &"the number of days is missing",
-            Fault::NoUnit => &"the unit `d` for days is missing",
-            Fault::UpperCase => &"the unit `d` must be lower case",
-            Fault::Unit => &"the unit must be `d` for days",
-            Fault::OutOfRange => &"the number of days must be from 1 to 30",
-            Fault::Shape => &"it must be a whole number of days and `d`",
+            IntervalErrorKind::WhiteSpace => &"white space is not allowed",
+            IntervalErrorKind::Sign => &"a sign is not allowed",
+            IntervalErrorKind::Digit(digit) => {
+                &format!("`{digit}` is not one of the digits 0 to 9")
+            }
+            IntervalErrorKind::NoNumber => &"the number of days is missing",
+            IntervalErrorKind::NoUnit => &"the unit `d` for days is missing",
+            IntervalErrorKind::UpperCase => &"the unit `d` must be lower case",
+            IntervalErrorKind::Unit => &"the unit must be `d` for days",
+            IntervalErrorKind::OutOfRange => &"the number of days must be from 1 to 30",
+            IntervalErrorKind::Shape => &"it must be a whole number of days and `d`",
         };
         write!(f, "`{}` is not a valid schedule: {fault}", self.text)?;
         if let Some(meant) = self.meant {

@@ -1,50 +1,71 @@
 //! What keeps a runner from going on.
 
-use cssc_core::CycleError;
+use cssc_core::cycle::CycleError;
 
-use crate::registry::RegistryError;
-use crate::store::StoreError;
+use crate::state::StateError;
+use cssc_registry::RegistryError;
 
 /// Why a cycle could not be run, or a workflow not be changed. What happens to a single image is
 /// no such error: it is recorded with its run.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct RunnerError(Box<Fault>);
 
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("{0}")]
-    Store(StoreError),
-    #[error("{0}")]
+    #[error(transparent)]
+    State(StateError),
+    #[error(transparent)]
     Registry(RegistryError),
     #[error("{0}; the state file is damaged or was changed by hand")]
-    State(String),
+    Damaged(String),
+}
+
+/// Of what kind a [`RunnerError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RunnerErrorKind {
+    /// Another process runs the workflow.
+    Held,
+    /// The state cannot be read or written.
+    State,
+    /// The registry does not answer.
+    Registry,
 }
 
 impl RunnerError {
-    pub(crate) fn state(what: &impl ToString) -> Self {
-        Self(Box::new(Fault::State(what.to_string())))
+    /// Of what kind the error is.
+    pub fn kind(&self) -> RunnerErrorKind {
+        match &*self.0 {
+            Fault::State(error) if error.is_held() => RunnerErrorKind::Held,
+            Fault::State(_) | Fault::Damaged(_) => RunnerErrorKind::State,
+            Fault::Registry(_) => RunnerErrorKind::Registry,
+        }
+    }
+
+    fn damaged(what: &impl ToString) -> Self {
+        Self(Box::new(Fault::Damaged(what.to_string())))
     }
 
     /// Whether another process runs the workflow; the message says which, and since when.
     pub fn is_held(&self) -> bool {
-        matches!(&*self.0, Fault::Store(error) if error.is_held())
+        matches!(&*self.0, Fault::State(error) if error.is_held())
     }
 
-    /// Whether the state file is the trouble.
-    pub fn is_store(&self) -> bool {
-        matches!(*self.0, Fault::Store(_) | Fault::State(_))
+    /// Whether the state cannot be read or written.
+    pub fn is_state(&self) -> bool {
+        matches!(*self.0, Fault::State(_) | Fault::Damaged(_))
     }
 
-    /// Whether the registry is the trouble.
+    /// Whether the registry does not answer.
     pub fn is_registry(&self) -> bool {
         matches!(*self.0, Fault::Registry(_))
     }
 }
 
-impl From<StoreError> for RunnerError {
-    fn from(error: StoreError) -> Self {
-        Self(Box::new(Fault::Store(error)))
+impl From<StateError> for RunnerError {
+    fn from(error: StateError) -> Self {
+        Self(Box::new(Fault::State(error)))
     }
 }
 
@@ -56,12 +77,12 @@ impl From<RegistryError> for RunnerError {
 
 impl From<CycleError> for RunnerError {
     fn from(error: CycleError) -> Self {
-        Self::state(&error)
+        Self::damaged(&error)
     }
 }
 
 impl From<serde_json::Error> for RunnerError {
     fn from(error: serde_json::Error) -> Self {
-        Self::state(&error)
+        Self::damaged(&error)
     }
 }

@@ -3,55 +3,128 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::store::Store;
+use cssc_core::cycle::RunId;
+
+use crate::private;
+use crate::state::{State, StateError};
 use crate::tool::ProcessGroup;
+use crate::tool::mounts::unmount_below;
 
 /// Folders of runs of the cycle that goes on.
-pub(super) const RUNS: &str = "runs";
-/// What patchers said they fixed, kept as long as the run.
-pub(super) const VEX: &str = "vex";
-/// The note of the process group in a folder of a run.
-pub(super) const PROCESS: &str = "process.json";
+const RUNS: &str = "runs";
+/// Scan reports of the cycle that goes on.
+const REPORTS: &str = "reports";
 
-/// Beside the state file, a folder for each workflow.
-pub(super) fn beside(store: &Store, key: &str) -> PathBuf {
-    let name: String = key
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    let mut path = store.path().as_os_str().to_owned();
-    path.push("-work");
-    Path::new(&path).join(name)
+/// The folder a runner works in: that of one workflow.
+#[derive(Debug)]
+pub(super) struct WorkFolder(PathBuf);
+
+impl WorkFolder {
+    /// Beside the state, or where no file holds that, in the folder for temporary files; nobody
+    /// else can look into it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be made, or belongs to another user.
+    pub(super) fn beside(state: &dyn State, key: &str) -> Result<Self, StateError> {
+        let name: String = key
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        let mut path = match state.path() {
+            Some(path) => path.as_os_str().to_owned(),
+            None => std::env::temp_dir()
+                .join(format!("cssc-{}", std::process::id()))
+                .into(),
+        };
+        path.push("-work");
+        let path = PathBuf::from(path);
+        make_private(&path)?;
+        Ok(Self(path.join(name)))
+    }
+
+    pub(super) fn of(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// For files of a run alone.
+    pub(super) fn of_run(&self, run: &RunId) -> PathBuf {
+        self.0.join(RUNS).join(run.to_string())
+    }
+
+    pub(super) fn reports(&self) -> PathBuf {
+        self.0.join(REPORTS)
+    }
+
+    /// Ends the tools that a crash left running; how many there were.
+    pub(super) fn end_leftover_tools(&self) -> usize {
+        let runs = fs::read_dir(self.0.join(RUNS))
+            .into_iter()
+            .flatten()
+            .flatten();
+        runs.filter_map(|run| fs::read(run.path().join(ProcessGroup::NOTE)).ok())
+            .filter_map(|text| serde_json::from_slice::<ProcessGroup>(&text).ok())
+            .filter(ProcessGroup::end_leftover)
+            .count()
+    }
+
+    /// Removes what only the runs of a cycle needed. What cannot be removed is in nobody's way.
+    pub(super) fn remove_runs(&self) {
+        let runs = self.0.join(RUNS);
+        unmount_below(&runs);
+        let _ = fs::remove_dir_all(runs);
+        let _ = fs::remove_dir_all(self.0.join(REPORTS));
+    }
 }
 
-/// Ends the tools that a crash left running; how many there were.
-pub(super) fn end_leftover_tools(folder: &Path) -> usize {
-    let runs = fs::read_dir(folder.join(RUNS))
-        .into_iter()
-        .flatten()
-        .flatten();
-    runs.filter_map(|run| fs::read(run.path().join(PROCESS)).ok())
-        .filter_map(|text| serde_json::from_slice::<ProcessGroup>(&text).ok())
-        .filter(ProcessGroup::end_leftover)
-        .count()
-}
-
-/// Removes what only the runs of a cycle needed. What cannot be removed is in nobody's way.
-pub(super) fn remove_runs(folder: &Path) {
-    let _ = fs::remove_dir_all(folder.join(RUNS));
-}
-
-/// Removes documents of runs that are forgotten.
-pub(super) fn prune_vex(folder: &Path, is_known: impl Fn(&str) -> bool) {
-    let kept = fs::read_dir(folder.join(VEX))
-        .into_iter()
-        .flatten()
-        .flatten();
-    for document in kept {
-        let path = document.path();
-        let run = path.file_stem().and_then(|stem| stem.to_str());
-        if run.is_some_and(|run| !is_known(run)) {
-            let _ = fs::remove_file(&path);
+/// Makes the folder for this user alone, and refuses one that somebody else has put there or may
+/// look into.
+fn make_private(path: &Path) -> Result<(), StateError> {
+    // A failure is met again by whoever writes into it.
+    let _ = private::make_folder(path);
+    #[cfg(unix)]
+    if let Ok(folder) = fs::symlink_metadata(path) {
+        use std::os::unix::fs::MetadataExt as _;
+        let mode = folder.mode() & 0o7777;
+        if !folder.is_dir() || folder.uid() != rustix::process::geteuid().as_raw() {
+            return Err(StateError::foreign(path));
         }
+        if mode & 0o077 != 0 {
+            return Err(StateError::shared(path, mode));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_for_this_user_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state.db-work");
+        make_private(&path).unwrap();
+        make_private(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        let text = format!(
+            "others may read or change `{}` (mode 0750): set its mode to 0700, or use a state file \
+             in another folder",
+            path.display()
+        );
+        assert_eq!(make_private(&path).unwrap_err().to_string(), text);
+
+        let link = parent.path().join("link-work");
+        std::os::unix::fs::symlink(parent.path(), &link).unwrap();
+        let text = format!(
+            "`{}` does not belong to this user: use a state file in a folder of your own",
+            link.display()
+        );
+        assert_eq!(make_private(&link).unwrap_err().to_string(), text);
     }
 }

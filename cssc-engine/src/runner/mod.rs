@@ -1,31 +1,27 @@
 //! Runs cycles: asks the core what to do, has it done, and stores what came of it.
 
-mod candidate;
-mod cycle;
+mod drive;
 mod error;
 mod folder;
-mod monitor;
-mod plan;
 mod serve;
-mod step;
 
-use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use cssc_core::{
-    Cause, Cycle, CycleOptions, Outcome, Owner, Registry, Run, Summary, Work, Workflow,
+use cssc_core::cycle::{
+    Assignment, Cause, CycleOptions, FailureKind, ImageFilter, Run, StepOutcome, Summary,
 };
+use cssc_core::{Cycle, Registry, Workflow};
 
-pub use error::RunnerError;
-pub use monitor::{Monitor, MonitorServer};
+pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
-use crate::registry::{DEFAULT_CONCURRENCY, RegistryClient};
-use crate::store::{Store, StoreError, StoredWorkflow};
-use crate::tool::{Access, Cancel, Patcher, Scanner};
+use crate::state::{State, StateError, StoredWorkflow};
+use crate::tool::{Access, Patchers, Scanner, StopToken};
+use cssc_registry::{ListOptions, RegistryClient};
+use drive::Execution;
+use folder::WorkFolder;
 
 /// Where the policy and the schedule of a workflow are read from.
 pub trait PolicySource: Send + Sync {
@@ -34,45 +30,53 @@ pub trait PolicySource: Send + Sync {
     /// # Errors
     ///
     /// Fails when there is none, it cannot be read, or it makes no sense.
-    fn read(&self) -> Result<Workflow, PolicyTrouble>;
+    fn read(&self) -> Result<Workflow, PolicyReadError>;
 }
 
 impl<F> PolicySource for F
 where
-    F: Fn() -> Result<Workflow, PolicyTrouble> + Send + Sync,
+    F: Fn() -> Result<Workflow, PolicyReadError> + Send + Sync,
 {
-    fn read(&self) -> Result<Workflow, PolicyTrouble> {
+    fn read(&self) -> Result<Workflow, PolicyReadError> {
         self()
     }
 }
 
 /// Why a policy could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct PolicyTrouble {
+#[error("{message}")]
+pub struct PolicyReadError {
     /// What went wrong, in one line.
-    pub reason: String,
+    pub message: String,
     /// Whether another attempt may do better.
-    pub retry: bool,
+    pub kind: FailureKind,
     /// Whether there is no workflow at all.
-    pub absent: bool,
+    pub is_absent: bool,
+}
+
+impl PolicyReadError {
+    /// Whether another attempt may do better.
+    pub fn is_transient(&self) -> bool {
+        self.kind == FailureKind::Transient
+    }
 }
 
 /// Runs the cycles of one workflow: a registry, its tools, and where the state is kept.
 #[derive(Clone, Copy)]
 pub struct Runner<'a> {
     /// Where runs, logs and cancellations are kept.
-    pub store: &'a Store,
+    pub state: &'a dyn State,
     /// The registry.
     pub registry: &'a dyn RegistryClient,
-    /// How tools name the registry; also the name of the workflow in the store.
+    /// How tools name the registry; the workflow is kept under its
+    /// [key](cssc_core::Registry::key).
     pub host: &'a Registry,
     /// Where the policy is read from.
     pub policy: &'a dyn PolicySource,
     /// What scans.
     pub scanner: &'a dyn Scanner,
-    /// What patches.
-    pub patcher: &'a dyn Patcher,
+    /// What patches: one patcher, or those that a workflow may name.
+    pub patchers: &'a dyn Patchers,
     /// How tools reach the registry.
     pub access: &'a Access,
     /// How to go about it.
@@ -84,38 +88,29 @@ impl std::fmt::Debug for Runner<'_> {
         f.debug_struct("Runner")
             .field("host", self.host)
             .field("scanner", &self.scanner.name())
-            .field("patcher", &self.patcher.name())
             .field("settings", self.settings)
             .finish_non_exhaustive()
     }
 }
 
 /// How a runner goes about its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunnerSettings {
     /// What a new cycle is told; one that is resumed keeps what it was told.
     pub cycle: CycleOptions,
-    /// How many repositories are listed at a time, 16 by default.
-    pub list_concurrency: NonZeroUsize,
+    /// Which images a new cycle takes of those that the policy selects; all of them by default.
+    pub only: Vec<ImageFilter>,
+    /// How repositories are listed.
+    pub list: ListOptions,
     /// How many runs are kept at least, the newest; all of them by default.
     pub keep_runs: Option<u32>,
     /// Where reports and credentials of runs are put; beside the state file by default.
     pub folder: Option<PathBuf>,
 }
 
-impl Default for RunnerSettings {
-    fn default() -> Self {
-        Self {
-            cycle: CycleOptions::default(),
-            list_concurrency: DEFAULT_CONCURRENCY,
-            keep_runs: None,
-            folder: None,
-        }
-    }
-}
-
 /// What happens while a cycle runs, as it happens.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum RunnerEvent<'a> {
     /// A cycle begins, or goes on where it stopped.
     Started {
@@ -127,21 +122,23 @@ pub enum RunnerEvent<'a> {
     /// A step begins.
     Begun {
         /// The step.
-        work: &'a Work,
+        assignment: &'a Assignment,
         /// The run it belongs to.
         run: &'a Run,
     },
     /// A step is done, and what came of it is stored.
     Done {
         /// The step.
-        work: &'a Work,
+        assignment: &'a Assignment,
         /// What it came to.
-        outcome: &'a Outcome,
+        outcome: &'a StepOutcome,
         /// The run it belongs to, as it stands now.
         run: &'a Run,
         /// How the images stand now.
         summary: Summary,
     },
+    /// The runner looked, as it does several times a second, whether a step is to be ended.
+    Checked,
     /// Somebody canceled the cycle.
     Canceled,
     /// The cycle ended, or the runner was stopped before it did.
@@ -155,7 +152,7 @@ impl Runner<'_> {
     /// Runs one cycle and comes back when it has ended; a cycle that was stopped or killed
     /// before is finished instead of a new one being begun.
     ///
-    /// When `stop` is set no new step is begun, tools are ended, and what they did is done anew
+    /// When `stop` says so no new step is begun, tools are ended, and what they did is done anew
     /// by the next runner: the cycle that comes back has not ended then.
     ///
     /// # Errors
@@ -166,23 +163,30 @@ impl Runner<'_> {
     pub fn run(
         &self,
         cause: Cause,
-        stop: &Cancel,
+        stop: &StopToken,
         observe: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<Cycle, RunnerError> {
         let workflow = self.known()?;
-        let _lock = self.store.lock(workflow.id, now())?;
-        cycle::resume_or_begin(self, &workflow, cause, stop, observe)
+        let _lock = self.state.lock(workflow.id, now())?;
+        let mut execution = Execution {
+            runner: self,
+            workflow: &workflow,
+            folder: &self.folder()?,
+            stop,
+            observe,
+        };
+        execution.resume_or_begin(cause)
     }
 
-    /// What is known here of the workflow, which is made known if need be.
-    fn known(&self) -> Result<StoredWorkflow, RunnerError> {
-        Ok(known(self.store, self.host)?)
+    /// The workflow in the state, which is added if it is not there.
+    fn known(&self) -> Result<StoredWorkflow, StateError> {
+        self.state.add_workflow(&self.host.key(), now())
     }
 
-    fn folder(&self) -> PathBuf {
+    fn folder(&self) -> Result<WorkFolder, StateError> {
         match &self.settings.folder {
-            Some(folder) => folder.clone(),
-            None => folder::beside(self.store, self.host.as_str()),
+            Some(folder) => Ok(WorkFolder::of(folder)),
+            None => WorkFolder::beside(self.state, &self.host.key()),
         }
     }
 }
@@ -190,15 +194,4 @@ impl Runner<'_> {
 /// The time: the one thing the core does not know.
 pub(crate) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
-}
-
-/// The workflow of a registry in the state file, added if it is not there.
-pub(crate) fn known(store: &Store, host: &Registry) -> Result<StoredWorkflow, StoreError> {
-    store.add_workflow(host.as_str(), &Owner::new(random()), now())
-}
-
-/// A number that another machine, or another state file, is unlikely to draw as well.
-fn random() -> u32 {
-    let drawn = RandomState::new().hash_one(std::process::id());
-    u32::try_from(drawn & u64::from(u32::MAX)).unwrap_or_default()
 }

@@ -4,15 +4,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use cssc_core::{Cause, Cycle, Workflow};
+use cssc_core::cycle::Cause;
+use cssc_core::{Cycle, Workflow};
 
-use super::monitor::Monitor;
-use super::{PolicyTrouble, Runner, RunnerError, RunnerEvent, cycle, now};
-use crate::store::{StoredWorkflow, WorkflowLock};
-use crate::tool::Cancel;
+use super::drive::Execution;
+use super::{PolicyReadError, Runner, RunnerError, RunnerEvent, WorkFolder, now};
+use crate::monitor::Monitor;
+use crate::state::{State, StateError, StoredWorkflow, WorkflowLock};
+use crate::tool::StopToken;
 
-/// How often the queue and the wish to stop are looked at.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the queue and the wish to stop are checked.
+const CHECK: Duration = Duration::from_millis(200);
 /// How often the policy and schedule are read while nothing is to be done.
 const REREAD: Duration = Duration::from_secs(60);
 /// How long to wait after the first failure to read them; twice as long after each further one,
@@ -21,6 +23,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// What happens while a workflow is served, as it happens.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum ServeEvent<'a> {
     /// Nothing is to be done before this time, unless somebody asks.
     Waiting {
@@ -28,7 +31,7 @@ pub enum ServeEvent<'a> {
         next: Option<DateTime<Utc>>,
     },
     /// The policy and schedule could not be read; it is tried again.
-    Trouble(&'a PolicyTrouble),
+    Unreadable(&'a PolicyReadError),
     /// There is no workflow; it is looked again.
     Absent,
     /// Something happens in a cycle.
@@ -37,7 +40,7 @@ pub enum ServeEvent<'a> {
 
 impl Runner<'_> {
     /// Runs the cycles of the workflow when their time comes, and when somebody asks for one,
-    /// until `stop` is set.
+    /// until `stop` says so.
     ///
     /// A cycle that was stopped or killed is finished first. Of runs that were missed while
     /// nobody served the workflow, one is made up for. When the registry is away the last known
@@ -49,30 +52,31 @@ impl Runner<'_> {
     /// state cannot be read or written.
     pub fn serve(
         &self,
-        stop: &Cancel,
+        stop: &StopToken,
         monitor: &Monitor,
         observe: &mut dyn FnMut(ServeEvent<'_>),
     ) -> Result<(), RunnerError> {
         let mut server = Server {
             runner: self,
+            folder: self.folder()?,
             stop,
             monitor,
             held: None,
             known: None,
             read: None,
             failures: 0,
-            said: Said::Nothing,
+            notified: Notice::Nothing,
         };
-        while !stop.is_canceled() {
+        while !stop.is_stopped() {
             server.turn(observe)?;
         }
         Ok(())
     }
 }
 
-/// What was said last, which is not said again.
+/// What was told last, which is not told again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum Notice {
     Nothing,
     Absent,
     Next(Option<DateTime<Utc>>),
@@ -80,49 +84,46 @@ enum Said {
 
 struct Server<'a> {
     runner: &'a Runner<'a>,
-    stop: &'a Cancel,
+    folder: WorkFolder,
+    stop: &'a StopToken,
     monitor: &'a Monitor,
     held: Option<(StoredWorkflow, WorkflowLock)>,
     known: Option<Workflow>,
     /// When the policy was read last.
     read: Option<Instant>,
     failures: u32,
-    said: Said,
+    notified: Notice,
 }
 
 impl Server<'_> {
     /// Looks once what is to be done, and does it or waits a moment.
     fn turn(&mut self, observe: &mut dyn FnMut(ServeEvent<'_>)) -> Result<(), RunnerError> {
         let workflow = self.hold()?;
-        let mut ran = false;
-        if let Some(cycle) = self.cycle(observe, |runner, stop, observe| {
-            cycle::resume(runner, &workflow, stop, observe)
-        })? {
-            ran = true;
-            self.ended(&cycle);
-        }
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general enough over the lifetime of what it runs with"
+        )]
+        let resumed = self.execute(&workflow, observe, |execution| execution.resume())?;
+        let mut ran = resumed.is_some();
         if self.is_time_to_read() {
             self.read(observe);
         }
-        if self.stop.is_canceled() {
+        if self.stop.is_stopped() {
             return Ok(());
         }
         if let Some(cause) = self.cause(&workflow)? {
-            let begun = self.cycle(observe, |runner, stop, observe| {
-                cycle::begin(runner, &workflow, cause, stop, observe).map(Some)
+            self.execute(&workflow, observe, |execution| {
+                execution.begin(cause).map(Some)
             })?;
-            if let Some(cycle) = begun {
-                self.ended(&cycle);
-            }
             if let Cause::Scheduled(time) = cause {
-                self.runner.store.looked_after(workflow.id, time)?;
+                self.runner.state.set_checkpoint(workflow.id, time)?;
             }
             // The policy may have changed while the cycle was running.
             self.read = None;
             ran = true;
         }
         if ran {
-            self.said = Said::Nothing;
+            self.notified = Notice::Nothing;
             return Ok(());
         }
         let next = self
@@ -130,34 +131,36 @@ impl Server<'_> {
             .as_ref()
             .and_then(|workflow| workflow.schedule().next_after(now()));
         self.monitor.waiting(next);
-        if self.known.is_some() && self.said != Said::Next(next) {
-            self.said = Said::Next(next);
+        if self.known.is_some() && self.notified != Notice::Next(next) {
+            self.notified = Notice::Next(next);
             observe(ServeEvent::Waiting { next });
         }
-        thread::sleep(LOOK);
+        thread::sleep(CHECK);
         Ok(())
     }
 
-    fn cycle(
+    /// Runs a cycle and tells the monitor how it goes.
+    fn execute(
         &self,
+        workflow: &StoredWorkflow,
         observe: &mut dyn FnMut(ServeEvent<'_>),
-        run: impl FnOnce(
-            &Runner<'_>,
-            &Cancel,
-            &mut dyn FnMut(RunnerEvent<'_>),
-        ) -> Result<Option<Cycle>, RunnerError>,
+        run: impl FnOnce(&mut Execution<'_>) -> Result<Option<Cycle>, RunnerError>,
     ) -> Result<Option<Cycle>, RunnerError> {
         let monitor = self.monitor;
-        run(self.runner, self.stop, &mut |event| {
-            monitor.event(&event);
-            observe(ServeEvent::Cycle(event));
-        })
-    }
-
-    fn ended(&mut self, cycle: &Cycle) {
-        if cycle.has_ended() {
-            self.monitor.ended(cycle);
+        let cycle = run(&mut Execution {
+            runner: self.runner,
+            workflow,
+            folder: &self.folder,
+            stop: self.stop,
+            observe: &mut |event| {
+                monitor.event(&event);
+                observe(ServeEvent::Cycle(event));
+            },
+        })?;
+        if let Some(cycle) = cycle.as_ref().filter(|cycle| cycle.has_ended()) {
+            monitor.ended(cycle);
         }
+        Ok(cycle)
     }
 
     /// The workflow in the state file, which this process alone runs. One that was deleted and
@@ -168,7 +171,7 @@ impl Server<'_> {
             Some((held, _)) if held.id == workflow.id => {}
             _ => {
                 self.held = None;
-                let lock = self.runner.store.lock(workflow.id, now())?;
+                let lock = self.runner.state.lock(workflow.id, now())?;
                 self.held = Some((workflow.clone(), lock));
             }
         }
@@ -180,21 +183,20 @@ impl Server<'_> {
         let Some(known) = &self.known else {
             return Ok(None);
         };
-        let since = workflow.looked_after.max(known.created());
-        if let Some(due) = known.due(since, now()) {
+        let (state, now) = (self.runner.state, now());
+        if let Some(due) = due(state, workflow, known, now)? {
             // One begun and finished for this time before a crash is not run again.
-            let current = self.runner.store.current_cycle(workflow.id)?;
-            let last = match current {
-                Some(current) => self.runner.store.cycle(current.number)?,
+            let last = match state.current_cycle(workflow.id)? {
+                Some(current) => state.cycle(current.id)?,
                 None => None,
             };
             let cause = Cause::Scheduled(due);
             if last.is_none_or(|last| last.record().cause() != cause) {
                 return Ok(Some(cause));
             }
-            self.runner.store.looked_after(workflow.id, due)?;
+            state.set_checkpoint(workflow.id, due)?;
         }
-        let queued = self.runner.store.take_queued(workflow.id)?;
+        let queued = state.take_queued(workflow.id)?;
         Ok(queued.map(|_| Cause::Immediate))
     }
 
@@ -211,24 +213,71 @@ impl Server<'_> {
     fn read(&mut self, observe: &mut dyn FnMut(ServeEvent<'_>)) {
         let read = self.runner.policy.read();
         self.read = Some(Instant::now());
-        self.monitor.registry(read.is_ok());
+        let answered = read.as_ref().err().is_none_or(|error| error.is_absent);
+        self.monitor.registry(answered);
         match read {
             Ok(workflow) => {
                 self.failures = 0;
                 self.known = Some(workflow);
             }
-            Err(trouble) if trouble.absent => {
+            Err(error) if error.is_absent => {
                 self.failures = 0;
                 self.known = None;
-                if self.said != Said::Absent {
-                    self.said = Said::Absent;
+                if self.notified != Notice::Absent {
+                    self.notified = Notice::Absent;
                     observe(ServeEvent::Absent);
                 }
             }
-            Err(trouble) => {
+            Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                observe(ServeEvent::Trouble(&trouble));
+                observe(ServeEvent::Unreadable(&error));
             }
         }
+    }
+}
+
+/// The run of the schedule that is due at `now`, if one is.
+fn due(
+    state: &dyn State,
+    stored: &StoredWorkflow,
+    known: &Workflow,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StateError> {
+    let mut checkpoint = stored.checkpoint;
+    if checkpoint > now {
+        // The clock was ahead and is back. Waiting until it is there again would leave out every
+        // run before that.
+        checkpoint = now;
+        state.set_checkpoint(stored.id, now)?;
+    }
+    Ok(known.due(checkpoint.max(known.created()), now))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use cssc_core::Dialect;
+
+    use super::*;
+    use crate::state::MemoryState;
+
+    #[test]
+    fn a_clock_that_was_ahead_leaves_out_no_run() {
+        let created: DateTime<Utc> = "2024-01-03T09:30:00Z".parse().unwrap();
+        let workflow = Workflow::new("{}", "1d".parse().unwrap(), Dialect::Service, created);
+        let state = MemoryState::default();
+        let id = state.add_workflow("a", created).unwrap().id;
+        let hours = (0..=80).chain(365 * 24..=365 * 24 + 5).chain(76..=150);
+        let mut begun = Vec::new();
+        for hour in hours {
+            let now = created + TimeDelta::hours(hour);
+            let stored = state.workflow("a").unwrap().unwrap();
+            if let Some(run) = due(&state, &stored, &workflow, now).unwrap() {
+                begun.push((run - workflow.schedule().next_after(created).unwrap()).num_days() + 1);
+                state.set_checkpoint(id, run).unwrap();
+            }
+            assert!(state.workflow("a").unwrap().unwrap().checkpoint <= now);
+        }
+        assert_eq!(begun, [1, 2, 3, 365, 4, 5, 6]);
     }
 }

@@ -1,19 +1,22 @@
 //! Buildah as the patcher, for hosts without `BuildKit`.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::process::Call;
 use super::version::VersionCheck;
-use super::{ImageRef, Job, PatchRequest, Patched, Patcher, ToolError, ToolOptions, Version};
+use super::{
+    ImageRef, Job, PatchRequest, Patcher, ToolError, ToolOptions, Version, emulation, mounts,
+};
 
 /// The first version that can leave out its own label and set variables for one command.
 const NEEDED: Version = Version(1, 23, 0);
-const OPTION: &str = "--buildah";
 const UPGRADE: &str = include_str!("upgrade.sh");
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+/// What the upgrade ends with where there is no package manager.
+const NO_PACKAGE_MANAGER: i32 = 78;
 /// How long cleaning up may take, whatever the limit of the patch.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 
@@ -22,13 +25,14 @@ const CLEAN_UP: Duration = Duration::from_secs(120);
 ///
 /// The upgrade runs as root inside the image; the user, entrypoint and all other configuration
 /// of the image stay as they are. The report is not needed: what is upgraded is all that the
-/// package sources of the image offer. An OCI manifest is annotated with the name and digest
-/// of the original (`org.opencontainers.image.base.*`); a Docker one, which has no
-/// annotations, stays a Docker one and gets them as labels.
+/// package sources of the image offer. A Docker image stays one.
 ///
-/// The extra arguments stand before Buildah's own command: `--storage-driver vfs`,
-/// `--root DIR`. What Buildah reads from its environment (`STORAGE_DRIVER`,
-/// `BUILDAH_ISOLATION`) stays in force.
+/// An image with `ONBUILD` triggers is refused: Buildah would run them, and drop them.
+///
+/// The extra arguments stand before Buildah's own command: `--storage-driver vfs`. Images and
+/// containers are kept in the job's folder and removed when it is done, unless the extra arguments
+/// name a `--root`, which is then yours to keep small. What Buildah reads from its environment
+/// (`STORAGE_DRIVER`, `BUILDAH_ISOLATION`) stays in force.
 #[derive(Debug)]
 pub struct Buildah {
     options: ToolOptions,
@@ -68,35 +72,54 @@ impl Patcher for Buildah {
 
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError> {
         let program = &self.options.program;
-        self.version.check(program, OPTION, NEEDED, job)
+        self.version.check(program, NEEDED, job)
     }
 
-    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<Patched, ToolError> {
+    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
+        self.check(job)?;
         let mut env = Vec::new();
         let registry = request.original.registry();
+        if job.access.is_access_token() {
+            let program = &self.options.program;
+            return Err(ToolError::access_token(program));
+        }
         if let Some(config) = job.access.docker_config(registry, job.folder)? {
             env.push(("REGISTRY_AUTH_FILE", config.join("config.json")));
         }
-        let tls = !job.access.is_insecure(registry);
+        let mut reach = vec![format!(
+            "--tls-verify={}",
+            !job.access.is_insecure(registry)
+        )];
+        if let Some(certificates) = job.access.certificate_folder(job.folder)? {
+            reach.push(format!("--cert-dir={}", certificates.display()));
+        }
+        let temporary = job.folder.join("tmp");
+        fs::create_dir_all(&temporary)
+            .map_err(|error| ToolError::file("make", &temporary, error))?;
+        env.push(("TMPDIR", temporary));
+        let own_root = self
+            .options
+            .extra
+            .iter()
+            .all(|arg| !arg.starts_with("--root"));
         let work = Work {
             buildah: self,
             request,
             job,
             env,
-            tls: format!("--tls-verify={tls}"),
+            reach,
+            own_root: own_root.then(|| job.folder.join("buildah")),
             container: container_name(&request.target()),
             begin: Instant::now(),
         };
-        // A crash may have left it.
-        work.remove_container();
-        let images_before = work.ask(["images", "--quiet", "--no-trunc"])?;
-        let done = work.patch();
-        let image = work.ask_after(["inspect", "--format", "{{.FromImageID}}", &work.container]);
-        work.remove_container();
-        if let Ok(image) = image {
-            work.remove_image(image.trim(), &images_before);
-        }
-        done.map(|()| Patched::default())
+        // A crash may have left something.
+        work.clean_up();
+        let done = work.pull().and_then(|image| {
+            work.refuse_triggers(&image)?;
+            work.patch(&image)
+        });
+        work.clean_up();
+        done
     }
 }
 
@@ -106,43 +129,47 @@ struct Work<'a> {
     request: &'a PatchRequest<'a>,
     job: &'a Job<'a>,
     env: Vec<(&'static str, std::path::PathBuf)>,
-    tls: String,
+    /// How the registry is reached.
+    reach: Vec<String>,
+    /// Where images and containers of this patch alone are kept.
+    own_root: Option<PathBuf>,
     container: String,
     begin: Instant,
 }
 
 impl Work<'_> {
-    fn patch(&self) -> Result<(), ToolError> {
-        let original = self.request.original;
-        let container = self.container.as_str();
-        let source = format!("docker://{}", original.exact());
+    fn source(&self) -> String {
+        format!("docker://{}", self.request.original.exact())
+    }
+
+    /// Pulls the original; the image ID.
+    fn pull(&self) -> Result<String, ToolError> {
+        self.job.log.line("buildah: pulling the original");
         // The same tag may be another image by now, so what is here does not count.
-        let from = ["from", "--pull-always", "--name", container, &self.tls];
-        self.step("pulling the original", |call| call.args(from).arg(source))?;
-        self.step("upgrading the packages", |mut call| {
-            call = call.args(["run", "--user", "root", "--workingdir", "/"]);
-            if let Some(isolation) = &self.buildah.isolation {
-                call = call.args(["--isolation", isolation]);
-            }
-            call.args([container, "--", "sh", "-c", UPGRADE])
-        })?;
+        let pull = ["pull", "--quiet", "--policy", "always"];
+        let said = self.listen(self.call().args(pull).args(&self.reach).arg(self.source()))?;
+        Ok(said.lines().last().unwrap_or_default().trim().to_owned())
+    }
+
+    /// `buildah from` runs the triggers of the image and drops them: neither is what a patch does.
+    fn refuse_triggers(&self, image: &str) -> Result<(), ToolError> {
+        let format = "{{range .Docker.Config.OnBuild}}{{println .}}{{end}}";
+        let triggers = self.ask(["inspect", "--type", "image", "--format", format, image])?;
+        if triggers.trim().is_empty() {
+            return Ok(());
+        }
+        Err(ToolError::on_build(&self.buildah.options.program))
+    }
+
+    fn patch(&self, image: &str) -> Result<(), ToolError> {
+        let container = self.container.as_str();
+        let from = ["from", "--name", container, "--pull=false", image];
+        self.step("starting from the original", |call| call.args(from))?;
+        self.upgrade()?;
         let manifest = self.ask(["inspect", "--format", "{{.Manifest}}", container])?;
         // A Docker image keeps what OCI has no place for, a health check.
         let is_docker = manifest.contains("application/vnd.docker.container.image");
-        let (format, marks) = if is_docker {
-            ("docker", "--label")
-        } else {
-            ("oci", "--annotation")
-        };
-        let name = format!("{BASE_NAME}={}", original.by_tag());
-        let digest = match original.digest() {
-            Some(digest) => digest.to_string(),
-            None => self.ask(["inspect", "--format", "{{.FromImageDigest}}", container])?,
-        };
-        let digest = format!("{BASE_DIGEST}={}", digest.trim());
-        self.step("recording the original", |call| {
-            call.args(["config", marks, &name, marks, &digest, container])
-        })?;
+        let format = if is_docker { "docker" } else { "oci" };
         let target = format!("docker://{}", self.request.target().by_tag());
         let commit = [
             "commit",
@@ -152,15 +179,55 @@ impl Work<'_> {
             format,
         ];
         self.step("committing and pushing", |call| {
-            call.args(commit).args([&self.tls, container, &target])
+            let call = call.args(commit).args(&self.reach);
+            call.args([container, &target])
         })
+    }
+
+    fn upgrade(&self) -> Result<(), ToolError> {
+        let (program, platform) = (&self.buildah.options.program, self.request.platform);
+        if let Some(why) = emulation::missing(platform) {
+            return Err(ToolError::cannot(program, why));
+        }
+        self.job.log.line("buildah: upgrading the packages");
+        // By number: not every image knows a user of the name `root`.
+        let mut call = self
+            .call()
+            .args(["run", "--user", "0:0", "--workingdir", "/"]);
+        if let Some(isolation) = &self.buildah.isolation {
+            call = call.args(["--isolation", isolation]);
+        }
+        let ended = call
+            .args([&self.container, "--", "sh", "-c", UPGRADE])
+            .run(self.job)?;
+        let cannot = |why: String| Err(ToolError::cannot(program, why));
+        match (ended.code(), ended.said.as_str()) {
+            (Some(NO_PACKAGE_MANAGER), _) => cannot(
+                "the image has no package manager that it knows: apt-get, apk, dnf, microdnf, \
+                 yum or zypper"
+                    .to_owned(),
+            ),
+            (Some(code), said) if code != 0 && says_no_shell(said) => {
+                cannot("the image has no shell".to_owned())
+            }
+            (Some(125 | 126), said) if self.buildah.isolation.as_deref() != Some("chroot") => {
+                cannot(format!(
+                    "it cannot isolate the upgrade here; the isolation `chroot` works inside most \
+                     containers: {said}"
+                ))
+            }
+            _ => ended.success(),
+        }
     }
 
     fn call(&self) -> Call {
         let options = &self.buildah.options;
-        let mut call = Call::new(&options.program, options.time_limit)
-            .since(self.begin)
-            .args(&options.extra);
+        let mut call = Call::new(&options.program, options.time_limit).since(self.begin);
+        if let Some(root) = &self.own_root {
+            let run_root = root.join("run");
+            call = call.arg("--root").arg(root).arg("--runroot").arg(run_root);
+        }
+        call = call.args(&options.extra);
         for (name, value) in &self.env {
             call = call.env(name, value);
         }
@@ -169,7 +236,7 @@ impl Work<'_> {
 
     fn step(&self, what: &str, args: impl FnOnce(Call) -> Call) -> Result<(), ToolError> {
         self.job.log.line(&format!("buildah: {what}"));
-        args(self.call()).run(OPTION, self.job)?.success()
+        args(self.call()).run(self.job)?.success()
     }
 
     /// What a command answers, which does not go to the log.
@@ -179,7 +246,7 @@ impl Work<'_> {
 
     /// As `ask`, when the patch has ended, well or not.
     fn ask_after<const N: usize>(&self, args: [&str; N]) -> Result<String, ToolError> {
-        let call = self.call().despite_cancel().limit(CLEAN_UP);
+        let call = self.call().ignoring_interrupts().limit(CLEAN_UP);
         self.listen(call.since(Instant::now()).args(args))
     }
 
@@ -195,22 +262,30 @@ impl Work<'_> {
             log: &listen,
             ..*self.job
         };
-        call.run(OPTION, &job)?.success()?;
+        call.run(&job)?.success()?;
         Ok(answer.into_inner().unwrap_or_default())
     }
 
-    fn remove_container(&self) {
-        // Fails where there is none, which is what is wanted.
-        let _ = self.ask_after(["rm", &self.container]);
-    }
-
-    /// Removes the image that was pulled, unless it was there before or is used elsewhere.
-    fn remove_image(&self, image: &str, before: &str) {
-        let was_there = before.lines().any(|line| line.ends_with(image));
-        if !image.is_empty() && !was_there {
-            let _ = self.ask_after(["rmi", image]);
+    /// Removes what is left of this patch. Fails where there is nothing, which is what is wanted.
+    fn clean_up(&self) {
+        let Some(root) = &self.own_root else {
+            let _ = self.ask_after(["rm", &self.container]);
+            return;
+        };
+        if !root.exists() {
+            return;
         }
+        let _ = self.ask_after(["rm", "--all"]);
+        let _ = self.ask_after(["rmi", "--all", "--force"]);
+        mounts::unmount_below(root);
+        let _ = fs::remove_dir_all(root);
     }
+}
+
+/// Whether the runtime says that it has not found the shell.
+fn says_no_shell(said: &str) -> bool {
+    said.contains("sh")
+        && (said.contains("executable file not found") || said.contains("no such file"))
 }
 
 /// A name that belongs to the target alone, so that what a crash left is found again.

@@ -1,7 +1,8 @@
 //! What a tool prints, as bounded lines without secrets.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
+
+use cssc_core::text;
 
 /// Takes the output of a tool, line by line, without line ends.
 pub trait Log: Send + Sync {
@@ -114,21 +115,36 @@ impl<'a> Capture<'a> {
         let text = text.trim_end_matches('\r');
         // A carriage return overwrites the line, as progress bars do: the last state stays.
         let text = text.rsplit('\r').next().unwrap_or_default();
-        let mut line = Cow::Borrowed(text);
+        let mut line: String = text.chars().filter(|&letter| is_plain(letter)).collect();
         for secret in &self.secrets {
             if line.contains(secret.as_str()) {
-                line = Cow::Owned(line.replace(secret.as_str(), "***"));
+                line = line.replace(secret.as_str(), "***");
             }
         }
+        // A secret may have been cut in two where the line was.
+        if bytes.len() >= self.line_limit() {
+            let longest = self.secrets.first().map_or(0, String::len);
+            let rest = line.len().saturating_sub(longest);
+            truncate(&mut line, rest);
+        }
         let mut line = without_login(&line);
-        line.retain(|letter| letter == '\t' || !letter.is_control());
         if line.len() > MAX_LINE {
-            let cut = (0..=MAX_LINE).rev().find(|&at| line.is_char_boundary(at));
-            line.truncate(cut.unwrap_or(0));
+            truncate(&mut line, MAX_LINE);
             line.push('…');
         }
         line
     }
+}
+
+/// Leaves at most `length` bytes.
+fn truncate(line: &mut String, length: usize) {
+    let cut = (0..=length).rev().find(|&at| line.is_char_boundary(at));
+    line.truncate(cut.unwrap_or(0));
+}
+
+/// Whether a letter leaves a terminal, and the order of the letters around it, alone.
+pub(crate) fn is_plain(letter: char) -> bool {
+    letter == '\t' || text::is_plain(letter)
 }
 
 /// Hides `user:password` in `scheme://user:password@host`.
@@ -196,6 +212,20 @@ mod tests {
         line.extend(b"hunter2000");
         let (lines, _) = captured(&[&line], &["hunter2000"]);
         assert!(!lines[0].contains("hun"));
+
+        // Also where letters that are left out have made room.
+        let mut line = vec![7; MAX_LINE + 5];
+        line.extend(b"hunte");
+        let (lines, _) = captured(&[&line], &["hunter2000"]);
+        assert!(!lines[0].contains("hunte"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn letters_that_reorder_a_line_or_split_a_secret_are_left_out() {
+        let line = "a\u{202e}b\u{2066}c\u{200f}d hun\u{61c}ter\x072 \u{e9}";
+        let (lines, said) = captured(&[line.as_bytes()], &["hunter2"]);
+        assert_eq!(lines, ["abcd *** \u{e9}"]);
+        assert_eq!(said, "abcd *** \u{e9}");
     }
 
     #[test]

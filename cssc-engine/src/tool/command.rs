@@ -1,25 +1,23 @@
 //! Any program as the patcher.
 
-use std::fs;
-
 use super::process::Call;
-use super::{Job, PatchRequest, Patched, Patcher, ToolError, ToolOptions, Version};
+use super::{Job, PatchRequest, Patcher, ToolError, ToolOptions, Version};
 
 /// Patches with a program of your own, which finds its task in its environment.
 ///
 /// | variable | value |
 /// |---|---|
 /// | `CSSC_IMAGE` | the original, `HOST/REPOSITORY:TAG` |
-/// | `CSSC_DIGEST` | the digest the original had, where it is known |
-/// | `CSSC_REPORT` | the file with the scan report of the original |
+/// | `CSSC_DIGEST` | the digest of the original's manifest for the platform: what to patch |
+/// | `CSSC_PLATFORM` | the platform, `linux/arm64/v8` |
+/// | `CSSC_REPORT` | the file with the scan report of that manifest |
 /// | `CSSC_TARGET` | what to push, `HOST/REPOSITORY:TAG` |
 /// | `CSSC_REGISTRY`, `CSSC_REPOSITORY`, `CSSC_TAG`, `CSSC_TARGET_TAG` | the same in parts |
 /// | `CSSC_INSECURE` | `1` when the registry may be spoken to without TLS, else `0` |
-/// | `CSSC_VEX` | where it may leave an OpenVEX document |
 /// | `CSSC_FOLDER` | a folder for its files, removed with the run |
 ///
-/// With a login, `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to it. The program must end
-/// with 0 when it has pushed the target or had nothing to do.
+/// With a login, `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to it; with a CA file,
+/// `SSL_CERT_FILE` does. The program must end with 0 when it has pushed the target or had nothing to do.
 #[derive(Debug)]
 pub struct CommandPatcher {
     options: ToolOptions,
@@ -32,8 +30,6 @@ impl CommandPatcher {
     }
 }
 
-const OPTION: &str = "--patch-command";
-
 impl Patcher for CommandPatcher {
     fn name(&self) -> &'static str {
         "command"
@@ -44,9 +40,7 @@ impl Patcher for CommandPatcher {
         Ok(None)
     }
 
-    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<Patched, ToolError> {
-        let vex = job.folder.join(format!("vex-{}.json", request.target));
-        let _ = fs::remove_file(&vex);
+    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
         let original = request.original;
         let insecure = job.access.is_insecure(original.registry());
         let mut call = Call::new(&self.options.program, self.options.time_limit)
@@ -59,19 +53,19 @@ impl Patcher for CommandPatcher {
             .env("CSSC_TARGET", request.target().by_tag())
             .env("CSSC_TARGET_TAG", request.target.as_str())
             .env("CSSC_INSECURE", if insecure { "1" } else { "0" })
-            .env("CSSC_FOLDER", job.folder)
-            .env("CSSC_VEX", &vex);
+            .env("CSSC_PLATFORM", request.platform.to_string())
+            .env("CSSC_FOLDER", job.folder);
         if let Some(digest) = original.digest() {
             call = call.env("CSSC_DIGEST", digest.as_str());
+        }
+        if let Some(certificates) = job.access.certificates() {
+            call = call.env("SSL_CERT_FILE", certificates);
         }
         if let Some(config) = job.access.docker_config(original.registry(), job.folder)? {
             call = call
                 .env("REGISTRY_AUTH_FILE", config.join("config.json"))
                 .env("DOCKER_CONFIG", config);
         }
-        call.run(OPTION, job)?.success()?;
-        Ok(Patched {
-            vex: vex.is_file().then_some(vex),
-        })
+        call.run(job)?.success()
     }
 }

@@ -1,21 +1,35 @@
 //! Copa as the patcher.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cssc_core::Tag;
 
 use super::process::Call;
 use super::version::VersionCheck;
-use super::{Job, PatchRequest, Patched, Patcher, ToolError, ToolOptions, Version};
+use super::{Job, PatchRequest, Patcher, ToolError, ToolOptions, Version, emulation};
 
 /// The first version that knows `--push`.
 const NEEDED: Version = Version(0, 11, 0);
-const OPTION: &str = "--copa";
+
+/// Where `BuildKit` listens unless it is told otherwise.
+const DEFAULT_SOCKET: &str = "/run/buildkit/buildkitd.sock";
+/// How much earlier than its caller Copa gives up, so that it ends in order.
+const EARLIER: Duration = Duration::from_secs(5);
+/// It leaves a platform out that fails, or publishes what is not fixed.
+const REFUSED: &str = "--ignore-errors";
 
 /// Patches with [Copa](https://project-copacetic.github.io/copacetic/), which needs `BuildKit`.
 ///
-/// Copa takes the tag alone and pushes to the repository of the original. It ends with 0 when
-/// it has patched and also when there was nothing to patch, in which case it pushes nothing.
-/// It is `BuildKit` that pulls and pushes: whether a registry may be spoken to without TLS is
-/// set up there.
+/// Copa is given the original by its digest and the report of it. It takes a report in a file to
+/// be of its own platform, whatever the image is; so for any other it is given a folder with the
+/// report. Then it pushes an index of one beside the manifest, whose tag has the architecture
+/// behind it.
+///
+/// `BuildKit` pulls and pushes: whether a registry may be spoken to without TLS is set up there.
+/// It is looked for at the [address](Self::address), or else where `BUILDKIT_HOST` says, at
+/// `/run/buildkit/buildkitd.sock`, and then as Copa does by itself.
 #[derive(Debug)]
 pub struct Copa {
     options: ToolOptions,
@@ -38,6 +52,19 @@ impl Copa {
         self.address = Some(address.into());
         self
     }
+
+    /// Where `BuildKit` is; none when Copa is to look. Without an address it may look for minutes.
+    fn buildkit(&self) -> Option<String> {
+        let socket = || {
+            let is_there = Path::new(DEFAULT_SOCKET).exists();
+            is_there.then(|| format!("unix://{DEFAULT_SOCKET}"))
+        };
+        let variable = || std::env::var("BUILDKIT_HOST").ok();
+        let address = self.address.clone().or_else(variable);
+        address
+            .filter(|address| !address.is_empty())
+            .or_else(socket)
+    }
 }
 
 impl Default for Copa {
@@ -54,33 +81,89 @@ impl Patcher for Copa {
 
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError> {
         let program = &self.options.program;
-        self.version.check(program, OPTION, NEEDED, job)
+        if self
+            .options
+            .extra
+            .iter()
+            .any(|arg| arg.starts_with(REFUSED))
+        {
+            let why = format!("with `{REFUSED}` it publishes what it has not patched");
+            return Err(ToolError::cannot(program, why));
+        }
+        self.version.check(program, NEEDED, job)
     }
 
-    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<Patched, ToolError> {
-        let vex = job.folder.join(format!("vex-{}.json", request.target));
-        let _ = fs::remove_file(&vex);
+    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
+        self.check(job)?;
         let options = &self.options;
+        let address = self.buildkit();
+        // Elsewhere it is not this machine that runs the programs of the image.
+        if address
+            .as_ref()
+            .is_none_or(|address| address.starts_with("unix:"))
+            && let Some(why) = emulation::missing(request.platform)
+        {
+            return Err(ToolError::cannot(&options.program, why));
+        }
+        let limit = options.time_limit.saturating_sub(EARLIER);
+        let timeout = format!("{}s", limit.as_secs().max(1));
+        let temporary = job.folder.join("tmp");
+        fs::create_dir_all(&temporary)
+            .map_err(|error| ToolError::file("make", &temporary, error))?;
         let mut call = Call::new(&options.program, options.time_limit)
             .args(["patch", "-i", &request.original.by_tag_and_digest(), "-r"])
-            .arg(request.report)
+            .arg(report(request, job)?)
             .args(["-t", request.target.as_str()])
-            // Its own limit is five minutes, or fifteen, unless told.
-            .args([
-                "--timeout",
-                &format!("{}s", options.time_limit.as_secs().max(1)),
-            ])
-            .args(["--push", "--format", "openvex", "--output"])
-            .arg(&vex);
-        if let Some(address) = &self.address {
-            call = call.args(["--addr", address]);
+            .args(["--timeout", &timeout, "--push", "--progress", "plain"])
+            .env("TMPDIR", temporary);
+        if let Some(address) = address {
+            call = call.args(["--addr", &address]);
+        }
+        if let Some(certificates) = job.access.certificates() {
+            call = call.env("SSL_CERT_FILE", certificates);
         }
         if let Some(config) = (job.access).docker_config(request.original.registry(), job.folder)? {
             call = call.env("DOCKER_CONFIG", config);
         }
-        call.args(&options.extra).run(OPTION, job)?.success()?;
-        Ok(Patched {
-            vex: vex.is_file().then_some(vex),
-        })
+        let ended = call.args(&options.extra).run(job)?;
+        if ended.said.contains("exec format error") {
+            let why = format!("`BuildKit` cannot run programs for {}", request.platform);
+            return Err(ToolError::cannot(&options.program, why));
+        }
+        ended.success()
     }
+
+    fn side_tags(&self, request: &PatchRequest<'_>) -> Vec<Tag> {
+        if emulation::is_own(request.platform) {
+            return Vec::new();
+        }
+        let platform = request.platform;
+        let architecture = platform.architecture();
+        let with_variant = platform
+            .variant()
+            .map(|variant| format!("{architecture}-{variant}"));
+        [Some(architecture.to_owned()), with_variant]
+            .into_iter()
+            .flatten()
+            .filter_map(|end| format!("{}-{end}", request.target).parse().ok())
+            .collect()
+    }
+}
+
+/// The report as Copa is to be given it: in a file of its own where it need not look at the
+/// platform, else alone in a folder.
+fn report(request: &PatchRequest<'_>, job: &Job<'_>) -> Result<PathBuf, ToolError> {
+    if emulation::is_own(request.platform) {
+        return Ok(request.report.to_owned());
+    }
+    let folder = job.folder.join(format!("reports-{}", request.target));
+    let copy = || {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        fs::copy(request.report, folder.join("report.json"))
+    };
+    copy().map_err(|error| ToolError::file("write", &folder, error))?;
+    Ok(folder)
 }

@@ -4,6 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use cssc_core::cycle::Interrupt;
+use cssc_core::scan::ScanError;
+use cssc_core::workflow::PatcherKind;
+
 use super::version::Version;
 
 /// Why a tool did not do its work.
@@ -11,12 +15,38 @@ use super::version::Version;
 #[error("{0}")]
 pub struct ToolError(Box<Fault>);
 
+/// Of what kind a [`ToolError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ToolErrorKind {
+    /// There is no such program.
+    NotFound,
+    /// The program is there and cannot be started.
+    CannotStart,
+    /// The program is older than what is needed.
+    TooOld,
+    /// It was not said which program to use.
+    NotConfigured,
+    /// The program does not take what the registry needs, or the image.
+    Unsupported,
+    /// The program was ended because its time was over.
+    TimedOut,
+    /// The program was ended from outside.
+    Interrupted,
+    /// The program says that it failed, or a signal ended it.
+    Failed,
+    /// The program ended without the report it was to write.
+    NoReport,
+    /// The program left a report that is none.
+    BadReport,
+    /// A file of the job could not be read or written.
+    File,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error(
-        "cannot start `{program}`: there is no such program; install it or give its path with {option}"
-    )]
-    Missing { program: String, option: String },
+    #[error("cannot start `{program}`: there is no such program; install it or give its path")]
+    Missing { program: String },
     #[error("cannot start `{program}`: {source}")]
     Start { program: String, source: io::Error },
     #[error("`{program}` is version {found}, but {needed} or newer is needed")]
@@ -25,10 +55,24 @@ enum Fault {
         found: Version,
         needed: Version,
     },
+    #[error("the workflow patches with `{kind}`, and no program is given for it")]
+    NotConfigured { kind: PatcherKind },
+    #[error(
+        "`{program}` does not take an access token of the registry: use an identity token or a \
+         name and password"
+    )]
+    AccessToken { program: String },
+    #[error("`{program}` cannot patch an image with ONBUILD triggers, which it would run and drop")]
+    OnBuild { program: String },
+    #[error("`{program}` cannot do this: {why}")]
+    Cannot { program: String, why: String },
     #[error("`{program}` did not end within {}", in_words(*.limit))]
     Timeout { program: String, limit: Duration },
-    #[error("`{program}` was canceled")]
-    Canceled { program: String },
+    #[error("`{program}` was ended: {interrupt}")]
+    Interrupted {
+        program: String,
+        interrupt: Interrupt,
+    },
     #[error("`{program}` {ending}{}", after_colon(.said))]
     Failed {
         program: String,
@@ -41,6 +85,8 @@ enum Fault {
         report: String,
         said: String,
     },
+    #[error("`{program}` left a report that cannot be read: {reason}")]
+    BadReport { program: String, reason: String },
     #[error("cannot {action} `{path}`: {source}")]
     File {
         action: &'static str,
@@ -50,11 +96,10 @@ enum Fault {
 }
 
 impl ToolError {
-    pub(super) fn start(program: &Path, option: &str, source: io::Error) -> Self {
+    pub(super) fn start(program: &Path, source: io::Error) -> Self {
         let program = program.display().to_string();
         Self::of(if source.kind() == io::ErrorKind::NotFound {
-            let option = option.to_owned();
-            Fault::Missing { program, option }
+            Fault::Missing { program }
         } else {
             Fault::Start { program, source }
         })
@@ -68,14 +113,37 @@ impl ToolError {
         })
     }
 
+    /// That no program is given for a patcher that a workflow names.
+    pub fn not_configured(kind: PatcherKind) -> Self {
+        Self::of(Fault::NotConfigured { kind })
+    }
+
+    pub(super) fn access_token(program: &Path) -> Self {
+        let program = program.display().to_string();
+        Self::of(Fault::AccessToken { program })
+    }
+
+    pub(super) fn on_build(program: &Path) -> Self {
+        let program = program.display().to_string();
+        Self::of(Fault::OnBuild { program })
+    }
+
+    /// That no other attempt will fare better, and why.
+    pub(super) fn cannot(program: &Path, why: impl Into<String>) -> Self {
+        Self::of(Fault::Cannot {
+            program: program.display().to_string(),
+            why: why.into(),
+        })
+    }
+
     pub(super) fn timeout(program: &Path, limit: Duration) -> Self {
         let program = program.display().to_string();
         Self::of(Fault::Timeout { program, limit })
     }
 
-    pub(super) fn canceled(program: &Path) -> Self {
+    pub(super) fn interrupted(program: &Path, interrupt: Interrupt) -> Self {
         let program = program.display().to_string();
-        Self::of(Fault::Canceled { program })
+        Self::of(Fault::Interrupted { program, interrupt })
     }
 
     pub(super) fn failed(program: &Path, ending: String, said: &str) -> Self {
@@ -94,6 +162,13 @@ impl ToolError {
         })
     }
 
+    pub(super) fn bad_report(program: &Path, error: &ScanError) -> Self {
+        Self::of(Fault::BadReport {
+            program: program.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
     pub(super) fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::of(Fault::File {
             action,
@@ -106,27 +181,68 @@ impl ToolError {
         Self(Box::new(fault))
     }
 
-    /// Whether the program is not there or too old: no image will fare better.
+    /// Of what kind it is.
+    pub fn kind(&self) -> ToolErrorKind {
+        match *self.0 {
+            Fault::Missing { .. } => ToolErrorKind::NotFound,
+            Fault::Start { .. } => ToolErrorKind::CannotStart,
+            Fault::TooOld { .. } => ToolErrorKind::TooOld,
+            Fault::NotConfigured { .. } => ToolErrorKind::NotConfigured,
+            Fault::AccessToken { .. } | Fault::OnBuild { .. } | Fault::Cannot { .. } => {
+                ToolErrorKind::Unsupported
+            }
+            Fault::Timeout { .. } => ToolErrorKind::TimedOut,
+            Fault::Interrupted { .. } => ToolErrorKind::Interrupted,
+            Fault::Failed { .. } => ToolErrorKind::Failed,
+            Fault::NoReport { .. } => ToolErrorKind::NoReport,
+            Fault::BadReport { .. } => ToolErrorKind::BadReport,
+            Fault::File { .. } => ToolErrorKind::File,
+        }
+    }
+
+    /// The program as it was named, or the patcher; none where a file is to blame.
+    pub fn tool(&self) -> Option<&str> {
+        match &*self.0 {
+            Fault::Missing { program }
+            | Fault::Start { program, .. }
+            | Fault::TooOld { program, .. }
+            | Fault::AccessToken { program }
+            | Fault::OnBuild { program }
+            | Fault::Cannot { program, .. }
+            | Fault::Timeout { program, .. }
+            | Fault::Interrupted { program, .. }
+            | Fault::Failed { program, .. }
+            | Fault::NoReport { program, .. }
+            | Fault::BadReport { program, .. } => Some(program),
+            Fault::NotConfigured { kind } => Some(kind.as_str()),
+            Fault::File { .. } => None,
+        }
+    }
+
+    /// Whether the program is not there, too old or not fit for the login or the image: no
+    /// other try will fare better.
     pub fn is_unusable(&self) -> bool {
         matches!(
-            *self.0,
-            Fault::Missing { .. } | Fault::Start { .. } | Fault::TooOld { .. }
+            self.kind(),
+            ToolErrorKind::NotFound
+                | ToolErrorKind::CannotStart
+                | ToolErrorKind::TooOld
+                | ToolErrorKind::NotConfigured
+                | ToolErrorKind::Unsupported
         )
     }
 
-    /// Whether the tool was ended because the work was canceled.
-    pub fn is_canceled(&self) -> bool {
-        matches!(*self.0, Fault::Canceled { .. })
-    }
-
-    /// Whether the tool was ended because its time was over.
-    pub fn is_timeout(&self) -> bool {
-        matches!(*self.0, Fault::Timeout { .. })
+    /// Why the tool was ended from outside, if it was.
+    pub fn interrupt(&self) -> Option<Interrupt> {
+        match *self.0 {
+            Fault::Interrupted { interrupt, .. } => Some(interrupt),
+            _ => None,
+        }
     }
 
     /// Whether the same call may go well another time.
     pub fn is_retryable(&self) -> bool {
-        !self.is_unusable() && !self.is_canceled()
+        !self.is_unusable() && self.interrupt().is_none()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cssc_core::{Registry, Repository, Tag};
 
-use crate::registry::Digest;
+use cssc_registry::Digest;
 
 /// An image in a registry, by tag and, where it is known, by the digest the tag had.
 ///

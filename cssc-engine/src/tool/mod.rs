@@ -5,28 +5,38 @@ mod buildah;
 mod capture;
 mod command;
 mod copa;
+mod descendants;
+mod emulation;
 mod error;
 mod image;
-mod leftover;
+pub(crate) mod mounts;
 mod options;
+mod output;
 mod process;
+mod process_group;
+mod stop;
 mod trivy;
 mod version;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use cssc_core::Tag;
+use cssc_core::name::Platform;
+use cssc_core::workflow::PatcherKind;
+use cssc_core::{ScanReport, Tag};
 
 pub use access::Access;
 pub use buildah::Buildah;
 pub use capture::Log;
+pub(crate) use capture::is_plain;
 pub use command::CommandPatcher;
 pub use copa::Copa;
-pub use error::ToolError;
+pub use error::{ToolError, ToolErrorKind};
 pub use image::ImageRef;
-pub use leftover::ProcessGroup;
 pub use options::{DEFAULT_TIME_LIMIT, ToolOptions};
-pub use process::Cancel;
+pub use process_group::ProcessGroup;
+pub use stop::StopToken;
 pub use trivy::Trivy;
 pub use version::Version;
 
@@ -35,22 +45,34 @@ pub trait Scanner: Send + Sync {
     /// The name of the tool, for messages: `trivy`.
     fn name(&self) -> &str;
 
-    /// Checks, once, that the tool is there and new enough; its version when it tells one.
+    /// Checks that the tool is there and new enough, as every use of it does until it has gone
+    /// well once; its version when it tells one.
     ///
     /// # Errors
     ///
     /// Fails when the program cannot be started, hangs, or is older than what is needed.
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError>;
 
-    /// Scans `image` as it is in the registry and leaves a report in the job's folder.
-    ///
-    /// The exit code is handed on and decides nothing: a scanner may be set up to end with 1
-    /// when it finds something, and may end with 0 after half a report. Whoever reads the
-    /// report judges.
+    /// Makes ready for the scans of a cycle, so that all of them use the same database of
+    /// vulnerabilities. Does nothing unless the scanner has something to make ready.
     ///
     /// # Errors
     ///
-    /// Fails when the tool cannot be started, runs out of time, is canceled, or leaves no report.
+    /// Fails when that cannot be done; scans may be tried all the same.
+    fn prepare(&self, job: &Job<'_>) -> Result<(), ToolError> {
+        let _ = job;
+        Ok(())
+    }
+
+    /// Scans `image` as it is in the registry and leaves a report in the job's folder.
+    ///
+    /// The report decides and not the exit code: a scanner may be set up to end with 1 when it
+    /// finds something, and may end with 0 after half a report.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the tool [cannot be used](Self::check), runs out of time, is interrupted, or
+    /// leaves no report that can be read.
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError>;
 }
 
@@ -59,23 +81,48 @@ pub trait Patcher: Send + Sync {
     /// The name of the tool, for messages: `copa`.
     fn name(&self) -> &str;
 
-    /// Checks, once, that the tool is there and new enough; its version when it tells one.
+    /// Checks that the tool is there and new enough, as every use of it does until it has gone
+    /// well once; its version when it tells one.
     ///
     /// # Errors
     ///
     /// Fails when the program cannot be started, hangs, or is older than what is needed.
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError>;
 
-    /// Patches the original image and pushes the result as `target` into the same repository.
+    /// Patches one platform of the original and pushes the result as `target` into the same
+    /// repository.
     ///
     /// That it ends well does not mean that there is a new image: Copa also ends well when
     /// there was nothing to do. Whoever asked looks whether the tag is there, and scans it.
     ///
     /// # Errors
     ///
-    /// Fails when the tool cannot be started, runs out of time, is canceled, or says that it
-    /// failed.
-    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<Patched, ToolError>;
+    /// Fails when the tool [cannot be used](Self::check), runs out of time, is interrupted, or
+    /// says that it failed.
+    fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError>;
+
+    /// The tags beside the target that such a call may leave in the repository, however it ends.
+    fn side_tags(&self, request: &PatchRequest<'_>) -> Vec<Tag> {
+        let _ = request;
+        Vec::new()
+    }
+}
+
+/// The patchers that are at hand. A [`Patcher`] alone is the one for all workflows, whatever they
+/// name.
+pub trait Patchers: Send + Sync {
+    /// The patcher that a workflow names.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not at hand ([`ToolErrorKind::NotConfigured`]).
+    fn get(&self, kind: PatcherKind) -> Result<&dyn Patcher, ToolError>;
+}
+
+impl<P: Patcher> Patchers for P {
+    fn get(&self, _: PatcherKind) -> Result<&dyn Patcher, ToolError> {
+        Ok(self)
+    }
 }
 
 /// What a tool needs beside its input: where to work, where to speak to, when to stop.
@@ -85,8 +132,8 @@ pub struct Job<'a> {
     pub folder: &'a Path,
     /// Takes the output of the tool, line by line, bounded and without secrets.
     pub log: &'a dyn Log,
-    /// Ends the tool when it is set.
-    pub cancel: &'a Cancel,
+    /// Ends the tool when it says so.
+    pub stop: &'a StopToken,
     /// How the registry is reached.
     pub access: &'a Access,
     /// Is told each process group that is started, so that one which outlives a crash of this
@@ -103,21 +150,37 @@ impl std::fmt::Debug for Job<'_> {
     }
 }
 
-/// What a scanner left.
+/// What a scanner found.
 #[derive(Debug)]
 pub struct Scan {
-    /// The report, in the job's folder.
-    pub report: PathBuf,
-    /// The exit code, or none when a signal ended the tool.
-    pub exit_code: Option<i32>,
+    /// The report, read.
+    pub report: ScanReport,
+    /// The report as the scanner wrote it, in the job's folder.
+    pub path: PathBuf,
+}
+
+impl Scan {
+    /// Reads the report that `tool` wrote.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not there or is no report.
+    pub fn read(tool: &Path, path: PathBuf) -> Result<Self, ToolError> {
+        let file = File::open(&path).map_err(|error| ToolError::file("read", &path, error))?;
+        let report = ScanReport::from_reader(BufReader::new(file))
+            .map_err(|error| ToolError::bad_report(tool, &error))?;
+        Ok(Self { report, path })
+    }
 }
 
 /// What is to be patched.
 #[derive(Debug, Clone, Copy)]
 pub struct PatchRequest<'a> {
-    /// The original image, never a patch of it.
+    /// The original's manifest for the platform, by its digest: never an index, never a patch.
     pub original: &'a ImageRef,
-    /// The scan report of the original.
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The scan report of that manifest.
     pub report: &'a Path,
     /// The tag to push to, in the repository of the original.
     pub target: &'a Tag,
@@ -131,11 +194,4 @@ impl PatchRequest<'_> {
             self.target.clone(),
         )
     }
-}
-
-/// What a patcher left beside the image.
-#[derive(Debug, Default)]
-pub struct Patched {
-    /// What was fixed, as an OpenVEX document in the job's folder, if the tool writes one.
-    pub vex: Option<PathBuf>,
 }

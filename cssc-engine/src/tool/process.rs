@@ -1,60 +1,32 @@
 //! A child process: no shell, its own process group, a time limit, bounded output.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::capture::Capture;
-use super::leftover::ProcessGroup;
-use super::{Job, ToolError};
+use super::descendants;
+use super::output::{Event, Events};
+use super::process_group::ProcessGroup;
+use super::{Job, StopToken, ToolError};
+use cssc_core::cycle::Interrupt;
 
-/// Says that work is to stop; clones share the answer.
-///
-/// ```
-/// use cssc_engine::tool::Cancel;
-///
-/// let cancel = Cancel::default();
-/// let elsewhere = cancel.clone();
-/// elsewhere.cancel();
-/// assert!(cancel.is_canceled());
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks for the work to stop; it stays asked.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Whether the work is to stop.
-    pub fn is_canceled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// How often time and cancellation are looked at while a tool is quiet.
+/// How often time and the token are checked while a tool is quiet.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a tool may take to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long to wait for the rest of the output when the tool has ended.
-const DRAIN: Duration = Duration::from_secs(2);
-
 /// One call of a program.
 pub(super) struct Call {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    hides: fn(&str) -> bool,
     limit: Duration,
     begin: Instant,
     grace: Duration,
-    deaf: bool,
+    pause: Duration,
+    ignores_interrupt: bool,
 }
 
 /// How a program ended, its output having gone to the log.
@@ -66,6 +38,7 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The exit code, unless a signal ended it.
     pub(super) fn code(&self) -> Option<i32> {
         self.status.code()
     }
@@ -91,10 +64,12 @@ impl Call {
             program: program.to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            hides: |_| false,
             limit,
             begin: Instant::now(),
             grace: GRACE,
-            deaf: false,
+            pause: PAUSE,
+            ignores_interrupt: false,
         }
     }
 
@@ -113,6 +88,12 @@ impl Call {
         self
     }
 
+    /// Hides variables of the environment from the program, by name; those set here are not.
+    pub(super) fn hiding(mut self, hides: fn(&str) -> bool) -> Self {
+        self.hides = hides;
+        self
+    }
+
     /// Counts the time limit from here: one of several calls of the same work.
     pub(super) fn since(mut self, begin: Instant) -> Self {
         self.begin = begin;
@@ -124,14 +105,14 @@ impl Call {
         self
     }
 
-    /// Leaves a cancellation to others: for cleaning up after one.
-    pub(super) fn despite_cancel(mut self) -> Self {
-        self.deaf = true;
+    /// Runs whatever the token says: for cleaning up after an interrupt.
+    pub(super) fn ignoring_interrupts(mut self) -> Self {
+        self.ignores_interrupt = true;
         self
     }
 
     #[cfg(test)]
-    pub(super) fn grace(mut self, grace: Duration) -> Self {
+    fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
@@ -142,30 +123,33 @@ impl Call {
     ///
     /// Fails when it cannot be started, is canceled or runs out of time; not when it ends with
     /// another exit code than 0.
-    pub(super) fn run(self, option: &str, job: &Job<'_>) -> Result<Ended, ToolError> {
-        if job.cancel.is_canceled() && !self.deaf {
-            return Err(ToolError::canceled(&self.program));
+    pub(super) fn run(self, job: &Job<'_>) -> Result<Ended, ToolError> {
+        if let Some(interrupt) = self.interrupt(job.stop) {
+            return Err(ToolError::interrupted(&self.program, interrupt));
         }
+        let mark = descendants::mark();
         let mut child = self
-            .command()
+            .command(&mark)
             .spawn()
-            .map_err(|error| ToolError::start(&self.program, option, error))?;
-        let group = ProcessGroup::of(&child);
+            .map_err(|error| ToolError::start(&self.program, error))?;
+        let group = ProcessGroup::of(&child, mark);
         (job.started)(group.clone());
         let mut capture = Capture::new(job.log, job.access.secrets());
-        let lines = Lines::of(&mut child, capture.line_limit());
-        let stopped = self.wait(&mut child, &group, &lines, &mut capture, job);
+        let events = Events::of(&mut child, &group, capture.line_limit());
+        let stopped = self.wait(&mut child, &group, &events, &mut capture, job);
         // Nothing of a tool that has ended has work left. The leader is not reaped yet, so the
         // number of the group cannot belong to somebody else.
         group.kill();
         let status = child
             .wait()
-            .map_err(|error| ToolError::start(&self.program, option, error))?;
-        lines.drain(&mut capture);
+            .map_err(|error| ToolError::start(&self.program, error))?;
+        events.drain(&mut capture);
         let said = capture.finish();
         match stopped {
-            Some(Stop::Canceled) => Err(ToolError::canceled(&self.program)),
-            Some(Stop::Timeout) => Err(ToolError::timeout(&self.program, self.limit)),
+            Some(EndedFor::Interrupt(interrupt)) => {
+                Err(ToolError::interrupted(&self.program, interrupt))
+            }
+            Some(EndedFor::TimeLimit) => Err(ToolError::timeout(&self.program, self.limit)),
             None => Ok(Ended {
                 program: self.program,
                 status,
@@ -174,7 +158,7 @@ impl Call {
         }
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, mark: &str) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(&self.args)
@@ -185,12 +169,18 @@ impl Call {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         // What is meant for this program, a password perhaps, is not meant for the tools.
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"CSSC_") {
+            let text = name.to_string_lossy();
+            if text.starts_with("CSSC_") || (self.hides)(&text) {
                 command.env_remove(name);
             }
         }
+        command.env(descendants::VARIABLE, mark);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    fn interrupt(&self, token: &StopToken) -> Option<Interrupt> {
+        token.interrupt().filter(|_| !self.ignores_interrupt)
     }
 
     /// Waits for the end of the program; why it was ended, if it was.
@@ -198,128 +188,56 @@ impl Call {
         &self,
         child: &mut Child,
         group: &ProcessGroup,
-        lines: &Lines,
+        events: &Events,
         capture: &mut Capture<'_>,
         job: &Job<'_>,
-    ) -> Option<Stop> {
-        let mut stopped: Option<(Stop, Instant)> = None;
-        let mut pause = Duration::from_millis(1);
+    ) -> Option<EndedFor> {
+        let mut stopped: Option<(EndedFor, Instant)> = None;
         loop {
-            if lines.next(pause, capture) {
-                pause = Duration::from_millis(1);
-            } else {
-                pause = pause.saturating_mul(2).min(PAUSE);
-                job.log.idle();
-            }
-            if group.has_ended(child) {
+            let has_ended = match events.next(self.pause) {
+                Some(Event::Line { bytes, is_error }) => {
+                    capture.take(&bytes, is_error);
+                    false
+                }
+                Some(Event::Ended) => true,
+                None => {
+                    job.log.idle();
+                    group.has_ended(child)
+                }
+            };
+            if has_ended {
                 return stopped.map(|(stop, _)| stop);
             }
             match stopped {
                 Some((_, asked)) if asked.elapsed() >= self.grace => group.kill(),
                 Some(_) => {}
                 None => {
-                    let stop = if job.cancel.is_canceled() && !self.deaf {
-                        Stop::Canceled
+                    let why = if let Some(interrupt) = self.interrupt(job.stop) {
+                        EndedFor::Interrupt(interrupt)
                     } else if self.begin.elapsed() >= self.limit {
-                        Stop::Timeout
+                        EndedFor::TimeLimit
                     } else {
                         continue;
                     };
                     group.terminate(child);
-                    stopped = Some((stop, Instant::now()));
+                    stopped = Some((why, Instant::now()));
                 }
             }
         }
     }
 }
 
+/// Why a program was ended.
 #[derive(Clone, Copy)]
-enum Stop {
-    Canceled,
-    Timeout,
-}
-
-/// The lines of both outputs, read by a thread each.
-struct Lines(Receiver<(Vec<u8>, bool)>);
-
-impl Lines {
-    fn of(child: &mut Child, limit: usize) -> Self {
-        // Few: a tool that floods is slowed down to what the log takes.
-        let (sender, receiver) = mpsc::sync_channel(64);
-        let errors = sender.clone();
-        if let Some(output) = child.stdout.take() {
-            thread::spawn(move || read_lines(output, limit, false, &sender));
-        }
-        if let Some(output) = child.stderr.take() {
-            thread::spawn(move || read_lines(output, limit, true, &errors));
-        }
-        Self(receiver)
-    }
-
-    /// Takes one line if it comes within `pause`.
-    fn next(&self, pause: Duration, capture: &mut Capture<'_>) -> bool {
-        match self.0.recv_timeout(pause) {
-            Ok((line, is_error)) => {
-                capture.take(&line, is_error);
-                true
-            }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => {
-                thread::sleep(pause);
-                false
-            }
-        }
-    }
-
-    /// Takes what is left, but does not wait for a process that left the group and keeps the
-    /// output open.
-    fn drain(&self, capture: &mut Capture<'_>) {
-        let begin = Instant::now();
-        while let Some(left) = DRAIN.checked_sub(begin.elapsed())
-            && let Ok((line, is_error)) = self.0.recv_timeout(left)
-        {
-            capture.take(&line, is_error);
-        }
-    }
-}
-
-/// Sends each line; of a long one the first `limit` bytes. Ends when nobody listens.
-fn read_lines(
-    output: impl Read,
-    limit: usize,
-    is_error: bool,
-    lines: &SyncSender<(Vec<u8>, bool)>,
-) {
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    loop {
-        let bytes = match output.fill_buf() {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(_) => break,
-        };
-        if bytes.is_empty() {
-            break;
-        }
-        let end = bytes.iter().position(|&byte| byte == b'\n');
-        let part = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-        let room = limit.saturating_sub(line.len());
-        line.extend_from_slice(part.get(..room).unwrap_or(part));
-        let used = part.len().saturating_add(usize::from(end.is_some()));
-        output.consume(used);
-        if end.is_some() && lines.send((std::mem::take(&mut line), is_error)).is_err() {
-            return;
-        }
-    }
-    if !line.is_empty() {
-        let _ = lines.send((line, is_error));
-    }
+enum EndedFor {
+    Interrupt(Interrupt),
+    TimeLimit,
 }
 
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use super::super::Access;
+    use super::super::{Access, ToolErrorKind};
     use super::*;
     use std::sync::Mutex;
 
@@ -332,7 +250,7 @@ mod tests {
         Call::new(Path::new("/bin/sh"), Duration::from_secs(60)).args(["-c", script])
     }
 
-    fn run(call: Call, cancel: &Cancel, on_line: impl Fn(&str) + Send + Sync) -> Ran {
+    fn run(call: Call, stop: &StopToken, on_line: impl Fn(&str) + Send + Sync) -> Ran {
         let lines = Mutex::new(Vec::new());
         let log = |line: &str| {
             lines.lock().unwrap().push(line.to_owned());
@@ -342,17 +260,17 @@ mod tests {
         let job = Job {
             folder: &folder,
             log: &log,
-            cancel,
+            stop,
             access: &Access::default(),
             started: &|_| {},
         };
-        let result = call.run("--tool", &job);
+        let result = call.run(&job);
         let lines = lines.into_inner().unwrap();
         Ran { result, lines }
     }
 
     fn plain(call: Call) -> Ran {
-        run(call, &Cancel::default(), |_| {})
+        run(call, &StopToken::default(), |_| {})
     }
 
     /// Whether a process that was killed ends; that takes a moment.
@@ -363,7 +281,7 @@ mod tests {
         };
         let begin = Instant::now();
         while is_alive() && begin.elapsed() < Duration::from_secs(30) {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         !is_alive()
     }
@@ -375,7 +293,7 @@ mod tests {
         lines.sort();
         assert_eq!(lines, ["err", "out", "rest"]);
         let ended = ran.result.unwrap();
-        assert_eq!(ended.code(), Some(3));
+        assert_eq!(ended.status.code(), Some(3));
         assert_eq!(
             ended.success().unwrap_err().to_string(),
             "`/bin/sh` ended with exit code 3: err"
@@ -383,25 +301,26 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_told_with_the_option_that_sets_it() {
+    fn a_missing_program_is_told() {
         let call = Call::new(Path::new("/nowhere/trivy"), Duration::from_secs(1));
         let error = plain(call).result.err().unwrap();
         assert!(error.is_unusable() && !error.is_retryable());
+        assert_eq!(error.kind(), ToolErrorKind::NotFound);
+        assert_eq!(error.tool(), Some("/nowhere/trivy"));
         assert_eq!(
             error.to_string(),
-            "cannot start `/nowhere/trivy`: there is no such program; install it or give its \
-             path with --tool"
+            "cannot start `/nowhere/trivy`: there is no such program; install it or give its path"
         );
     }
 
     #[test]
     fn a_hanging_tool_and_its_children_are_ended_when_time_is_over() {
-        let mut call = sh("sleep 1000 & echo $!; trap '' TERM; echo deaf; wait; sleep 1000")
+        let mut call = sh("sleep 1000 & echo $!; trap '' TERM; echo trapped; wait; sleep 1000")
             .grace(Duration::from_millis(50));
         call.limit = Duration::from_millis(300);
         let ran = plain(call);
         let error = ran.result.err().unwrap();
-        assert!(error.is_timeout() && error.is_retryable());
+        assert!(error.kind() == ToolErrorKind::TimedOut && error.is_retryable());
         assert_eq!(error.to_string(), "`/bin/sh` did not end within 300 ms");
         assert!(ends(&ran.lines[0]));
     }
@@ -409,20 +328,20 @@ mod tests {
     #[test]
     fn cancel_ends_a_tool_that_waits_and_one_that_floods() {
         for script in ["echo go; sleep 1000", "while :; do echo go; done"] {
-            let cancel = Cancel::default();
-            let ran = run(sh(script), &cancel, |_| cancel.cancel());
+            let stop = StopToken::default();
+            let ran = run(sh(script), &stop, |_| stop.stop(Interrupt::Canceled));
             let error = ran.result.err().unwrap();
-            assert!(error.is_canceled() && !error.is_retryable());
-            assert_eq!(error.to_string(), "`/bin/sh` was canceled");
+            assert!(error.interrupt() == Some(Interrupt::Canceled) && !error.is_retryable());
+            assert_eq!(error.to_string(), "`/bin/sh` was ended: canceled");
         }
     }
 
     #[test]
     fn nothing_starts_after_cancel_but_what_cleans_up() {
-        let cancel = Cancel::default();
-        cancel.cancel();
-        assert!(run(sh("echo no"), &cancel, |_| {}).lines.is_empty());
-        let ran = run(sh("echo yes").despite_cancel(), &cancel, |_| {});
+        let stop = StopToken::default();
+        stop.stop(Interrupt::Canceled);
+        assert!(run(sh("echo no"), &stop, |_| {}).lines.is_empty());
+        let ran = run(sh("echo yes").ignoring_interrupts(), &stop, |_| {});
         assert_eq!(ran.lines, ["yes"]);
     }
 
@@ -441,5 +360,79 @@ mod tests {
         assert_eq!(ran.lines.len(), 2);
         assert!(ran.lines[0].len() < 9000);
         assert_eq!(ran.lines[1], "after");
+    }
+
+    /// A log that counts how often nothing came for a moment.
+    #[derive(Default)]
+    struct Idle(std::sync::atomic::AtomicUsize);
+
+    impl super::super::Log for Idle {
+        fn line(&self, _: &str) {}
+
+        fn idle(&self) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Were the end looked for now and then, it would not be seen before the first pause is over.
+    #[test]
+    fn the_end_of_a_quiet_tool_is_an_event() {
+        let idle = Idle::default();
+        let mut call = sh("exec >&- 2>&-; sleep 0.05");
+        call.pause = Duration::from_secs(30);
+        let job = Job {
+            folder: &std::env::temp_dir(),
+            log: &idle,
+            stop: &StopToken::default(),
+            access: &Access::default(),
+            started: &|_| {},
+        };
+        assert!(call.run(&job).is_ok());
+        assert_eq!(idle.0.into_inner(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    const ELSEWHERE: &str = "setsid sh -c 'echo $$; sleep 1000; :' & ";
+
+    /// Its parent has ended and it leads a session of its own.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_descendant_in_another_session_is_ended_with_the_tool() {
+        let normal = plain(sh(&format!("{ELSEWHERE} sleep 0.2")));
+        assert!(normal.result.is_ok());
+        assert!(ends(&normal.lines[0]));
+
+        let mut call = sh(&format!("{ELSEWHERE} sleep 1000"));
+        call.limit = Duration::from_millis(500);
+        let late = plain(call);
+        assert_eq!(late.result.err().unwrap().kind(), ToolErrorKind::TimedOut);
+        assert!(ends(&late.lines[0]));
+
+        let stop = StopToken::default();
+        let canceled = run(sh(&format!("{ELSEWHERE} sleep 1000")), &stop, |_| {
+            stop.stop(Interrupt::Canceled);
+        });
+        assert!(canceled.result.is_err());
+        assert!(ends(&canceled.lines[0]));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_descendant_that_a_crash_left_is_ended_by_the_note() {
+        let mark = descendants::mark();
+        let mut leader = sh("setsid sleep 1000 & echo $!")
+            .command(&mark)
+            .spawn()
+            .unwrap();
+        let note = ProcessGroup::of(&leader, mark);
+        let mut pid = String::new();
+        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut pid).unwrap();
+        leader.wait().unwrap();
+        let note: ProcessGroup =
+            serde_json::from_str(&serde_json::to_string(&note).unwrap()).unwrap();
+        assert!(note.end_leftover());
+        assert!(ends(pid.trim()));
+        assert!(!note.end_leftover());
     }
 }

@@ -1,6 +1,8 @@
 //! Trivy as the scanner.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::process::Call;
 use super::version::VersionCheck;
@@ -8,18 +10,52 @@ use super::{ImageRef, Job, Scan, Scanner, ToolError, ToolOptions, Version};
 
 /// The first version that knows `--pkg-types`.
 const NEEDED: Version = Version(0, 54, 0);
-const OPTION: &str = "--trivy";
 
-/// Scans with [Trivy](https://trivy.dev): fixable vulnerabilities of OS packages, as JSON.
+/// Trivy's variables that say where it works and whom it speaks to, and not what it finds; a `*`
+/// stands for any end.
+const PASSED_ON: [&str; 24] = [
+    "TRIVY_AUTH_URL",
+    "TRIVY_CACHE_*",
+    "TRIVY_CUSTOM_HEADERS",
+    "TRIVY_DB_REPOSITORY",
+    "TRIVY_DEBUG",
+    "TRIVY_DISABLE_TELEMETRY",
+    "TRIVY_INSECURE",
+    "TRIVY_JAVA_DB_REPOSITORY",
+    "TRIVY_MAX_IMAGE_SIZE",
+    "TRIVY_NON_SSL",
+    "TRIVY_OFFLINE_SCAN",
+    "TRIVY_PARALLEL",
+    "TRIVY_PASSWORD",
+    "TRIVY_QUIET",
+    "TRIVY_REDIS_*",
+    "TRIVY_REGISTRY_TOKEN",
+    "TRIVY_RESET",
+    "TRIVY_SERVER",
+    "TRIVY_SKIP_DB_UPDATE",
+    "TRIVY_SKIP_JAVA_DB_UPDATE",
+    "TRIVY_SKIP_VERSION_CHECK",
+    "TRIVY_TOKEN",
+    "TRIVY_TOKEN_HEADER",
+    "TRIVY_USERNAME",
+];
+
+/// Scans with [Trivy](https://trivy.dev): vulnerabilities of OS packages, as JSON.
 ///
 /// The image is read from the registry, never from a container engine on this machine, which
-/// may hold another image under the same name. Of a multi-platform image the variant for this
-/// machine is scanned, unless the extra arguments say otherwise (`--platform linux/arm64`).
-/// Trivy's own settings (`TRIVY_…`, `trivy.yaml`, its cache and database) stay in force.
+/// may hold another image under the same name.
+///
+/// No setting that happens to lie about hides a finding: neither a `trivy.yaml` or a
+/// `.trivyignore` in the working directory nor a variable such as `TRIVY_SEVERITY`. What the extra
+/// arguments say does (`--severity`, `--ignorefile`, `--config`). Variables that say where Trivy
+/// works and whom it speaks to stay in force (`TRIVY_CACHE_DIR`, `TRIVY_DB_REPOSITORY`, …).
+///
+/// Once [prepared](Scanner::prepare), every scan uses the database that was fetched then.
 #[derive(Debug)]
 pub struct Trivy {
     options: ToolOptions,
     version: VersionCheck,
+    has_database: AtomicBool,
 }
 
 impl Trivy {
@@ -28,8 +64,54 @@ impl Trivy {
         Self {
             options,
             version: VersionCheck::default(),
+            has_database: AtomicBool::new(false),
         }
     }
+
+    /// A call that no setting which happens to lie about leads astray.
+    fn call(&self, job: &Job<'_>) -> Result<Call, ToolError> {
+        let options = &self.options;
+        let mut call = Call::new(&options.program, options.time_limit)
+            .arg("image")
+            .hiding(is_hidden)
+            // As variables, which a version that does not know them ignores.
+            .env("TRIVY_DISABLE_TELEMETRY", "true")
+            .env("TRIVY_SKIP_VERSION_CHECK", "true");
+        for (option, name) in [("--config", "trivy.yaml"), ("--ignorefile", "trivyignore")] {
+            if !self.is_told(option) {
+                call = call.arg(option).arg(empty_file(job, name)?);
+            }
+        }
+        if let Some(certificates) = job.access.certificates() {
+            call = call.env("SSL_CERT_FILE", certificates);
+        }
+        Ok(call)
+    }
+
+    /// Whether the extra arguments hold an option.
+    fn is_told(&self, option: &str) -> bool {
+        let is_it = |arg: &String| {
+            let rest = arg.strip_prefix(option);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        self.options.extra.iter().any(is_it)
+    }
+}
+
+/// Whether a variable may change what Trivy finds.
+fn is_hidden(name: &str) -> bool {
+    let is_passed_on = |known: &&str| match known.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => name == *known,
+    };
+    name.starts_with("TRIVY_") && !PASSED_ON.iter().any(|known| is_passed_on(&known))
+}
+
+/// An empty file, instead of one in the working directory.
+fn empty_file(job: &Job<'_>, name: &str) -> Result<PathBuf, ToolError> {
+    let path = job.folder.join(format!("empty-{name}"));
+    fs::write(&path, "").map_err(|error| ToolError::file("write", &path, error))?;
+    Ok(path)
 }
 
 impl Default for Trivy {
@@ -46,10 +128,25 @@ impl Scanner for Trivy {
 
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError> {
         let program = &self.options.program;
-        self.version.check(program, OPTION, NEEDED, job)
+        self.version.check(program, NEEDED, job)
+    }
+
+    fn prepare(&self, job: &Job<'_>) -> Result<(), ToolError> {
+        self.has_database.store(false, Ordering::Relaxed);
+        if self.is_told("--skip-db-update") || self.is_told("--server") {
+            return Ok(());
+        }
+        self.call(job)?
+            .args(["--download-db-only", "--no-progress"])
+            .args(&self.options.extra)
+            .run(job)?
+            .success()?;
+        self.has_database.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError> {
+        self.check(job)?;
         let report = job.folder.join(format!("report-{}.json", image.tag()));
         // One that an earlier try left must not be taken for this one's.
         if let Err(error) = fs::remove_file(&report)
@@ -58,20 +155,17 @@ impl Scanner for Trivy {
             return Err(ToolError::file("remove", &report, error));
         }
         let options = &self.options;
-        let mut call = Call::new(&options.program, options.time_limit)
-            .args(["image", "--scanners", "vuln", "--pkg-types", "os"])
-            .args(["--ignore-unfixed", "--image-src", "remote", "--no-progress"])
-            .args([
-                "--timeout",
-                &format!("{}s", options.time_limit.as_secs().max(1)),
-            ])
-            .args(["--format", "json", "--output"])
-            .arg(&report)
-            .args(&options.extra)
-            .arg(image.exact())
-            // As variables, which a version that does not know them ignores.
-            .env("TRIVY_DISABLE_TELEMETRY", "true")
-            .env("TRIVY_SKIP_VERSION_CHECK", "true");
+        let timeout = format!("{}s", options.time_limit.as_secs().max(1));
+        let mut call = self
+            .call(job)?
+            .args(["--scanners", "vuln", "--pkg-types", "os", "--list-all-pkgs"])
+            .args(["--image-src", "remote", "--no-progress"])
+            .args(["--timeout", &timeout, "--format", "json", "--output"])
+            .arg(&report);
+        if self.has_database.load(Ordering::Relaxed) {
+            call = call.arg("--skip-db-update");
+        }
+        call = call.args(&options.extra).arg(image.exact());
         if job.access.is_insecure(image.registry()) {
             call = call.env("TRIVY_INSECURE", "true");
         }
@@ -79,13 +173,40 @@ impl Scanner for Trivy {
             call = call.env("DOCKER_CONFIG", config);
         }
         let program = &options.program;
-        let ended = call.run(OPTION, job)?;
-        let exit_code = ended.code();
+        let ended = call.run(job)?;
         if report.is_file() {
-            return Ok(Scan { report, exit_code });
+            return Scan::read(program, report);
         }
         let said = ended.said.clone();
         ended.success()?;
         Err(ToolError::no_report(program, &report, &said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_where_trivy_works_is_passed_on() {
+        for name in [
+            "TRIVY_CACHE_DIR",
+            "TRIVY_CACHE_BACKEND",
+            "TRIVY_USERNAME",
+            "HOME",
+            "PATH",
+        ] {
+            assert!(!is_hidden(name), "{name}");
+        }
+        for name in [
+            "TRIVY_SEVERITY",
+            "TRIVY_IGNOREFILE",
+            "TRIVY_IGNORE_UNFIXED",
+            "TRIVY_VEX",
+            "TRIVY_CONFIG",
+            "TRIVY_SKIP_FILES",
+        ] {
+            assert!(is_hidden(name), "{name}");
+        }
     }
 }

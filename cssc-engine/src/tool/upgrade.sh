@@ -1,4 +1,5 @@
-# Upgrades the packages of an image with the package manager that is in it.
+# Upgrades the packages of an image with the package manager that is in it. Ends with 78 when there
+# is none.
 set -e
 export DEBIAN_FRONTEND=noninteractive
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -25,5 +26,5 @@ elif has zypper; then
   zypper --non-interactive clean --all
 else
   echo 'no package manager in the image: looked for apt-get, apk, dnf, microdnf, yum, zypper' >&2
-  exit 1
+  exit 78
 fi

@@ -52,7 +52,6 @@ impl VersionCheck {
     pub(super) fn check(
         &self,
         program: &Path,
-        option: &str,
         needed: Version,
         job: &Job<'_>,
     ) -> Result<Option<Version>, ToolError> {
@@ -72,7 +71,7 @@ impl VersionCheck {
         };
         Call::new(program, Duration::from_secs(30))
             .arg("--version")
-            .run(option, &job)?
+            .run(&job)?
             .success()?;
         let said = said.into_inner().unwrap_or_default();
         let version = said.lines().find_map(Version::find);

@@ -28,3 +28,7 @@ pub(crate) fn old_trivy() -> PathBuf {
 pub(crate) fn echo_call() -> PathBuf {
     program("echo-call")
 }
+
+pub(crate) fn tell_login() -> PathBuf {
+    program("tell-login")
+}

@@ -1,7 +1,8 @@
 """What the stand-ins for Trivy and Copa share.
 
 They speak the arguments and formats of the real tools, read and write images in a real
-registry, and fail on demand. An image says what a scan finds in its label `content`, in words:
+registry, and fail on demand. The newest entry of its history says what a scan of an image finds, in
+words:
 
     CVE-1=2.0     a finding that version 2.0 fixes, and a patch with it
     CVE-2=        a finding that nothing fixes
@@ -20,6 +21,7 @@ of an image, which may be a whole repository. Faults are
     fail     do nothing and end with 1
     exit1    do everything and end with 1
     nothing  do nothing and end with 0
+    squash   patch, with all layers in one
     crash    do a half and die of a signal
     half     do a half and end with 0: half a report, an image without a manifest
     garbage  end with 0 after a report or an image that is none
@@ -39,6 +41,7 @@ import urllib.error
 import urllib.request
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def fail(text, code=1):
@@ -137,13 +140,20 @@ class Image:
         self.request("PUT", place, content, {"Content-Type": "application/octet-stream"}.items())
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
-    def put_manifest(self, tag, content):
+    def put_manifest(self, tag, content, media_type=MANIFEST):
         body = json.dumps(content).encode()
-        self.request("PUT", f"manifests/{tag}", body, {"Content-Type": MANIFEST}.items())
+        self.request("PUT", f"manifests/{tag}", body, {"Content-Type": media_type}.items())
+        return {
+            "mediaType": media_type,
+            "digest": "sha256:" + hashlib.sha256(body).hexdigest(),
+            "size": len(body),
+        }
 
 
 def words(config):
-    return config.get("config", {}).get("Labels", {}).get("content", "").split()
+    """What an image says of itself: a patch adds to its history and leaves all else as it is."""
+    history = config.get("history") or [{}]
+    return history[-1].get("comment", "").split()
 
 
 def findings(content):

@@ -24,7 +24,7 @@ if not getattr(_sys, "_is_gil_enabled", lambda: True)():
 
 from cssc._native import (
     DEFAULT_LIMIT,
-    Config,
+    Policy,
     Cycle,
     Plan,
     Schedule,
@@ -34,7 +34,7 @@ from cssc._native import (
 )
 from cssc import _native, _types
 from cssc._types import (
-    ConfigError,
+    PolicyError,
     Diagnostic,
     Dialect,
     DialectDifference,
@@ -56,8 +56,8 @@ from cssc._types import (
 )
 
 __all__ = [
-    "Config",
-    "ConfigError",
+    "Policy",
+    "PolicyError",
     "Cycle",
     "DEFAULT_LIMIT",
     "Diagnostic",
@@ -103,7 +103,7 @@ for _name in _types.__all__:
     getattr(_types, _name).__module__ = __name__
 
 # What the native module refers to by the package's types.
-_types.Config = Config  # type: ignore[attr-defined]
+_types.Policy = Policy  # type: ignore[attr-defined]
 
 _T = TypeVar("_T", bound="_Name")
 
@@ -174,20 +174,20 @@ class PatchTag(NamedTuple):
 
 
 def plan(
-    config: Any,
+    policy: Any,
     inventory: Any,
     *,
     dialect: str = Dialect.DOCUMENTED,
     limit: Optional[int] = DEFAULT_LIMIT,
 ) -> Plan:
-    """Plan ``config`` for a registry.
+    """Plan ``policy`` for a registry.
 
-    ``config`` is a `Config` or anything one is made from. ``inventory`` is a mapping of
+    ``policy`` is a `Policy` or anything one is made from. ``inventory`` is a mapping of
     repositories to their tags, or a callable that is given a repository's name. Its tags are an
     iterable of strings in any order, None when there is no such repository, or an exception
     when they could not be read; what a callable raises comes through unchanged.
     """
-    return Plan(config, inventory, dialect=dialect, limit=limit)
+    return Plan(policy, inventory, dialect=dialect, limit=limit)
 
 
 def lineages(

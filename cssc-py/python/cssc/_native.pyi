@@ -10,6 +10,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     Union,
     final,
@@ -32,7 +33,7 @@ from cssc._types import (
 )
 
 __all__ = [
-    "Config",
+    "Policy",
     "check",
     "schema",
     "template",
@@ -62,9 +63,9 @@ _Listing = Union[Iterable[str], None, Exception]
 _Inventory = Union[Mapping[str, _Listing], Callable[[str], _Listing]]
 
 @final
-class Config:
+class Policy:
     __match_args__: ClassVar[Tuple[str, str]]
-    def __new__(cls, policy: _Policy, /) -> Config: ...
+    def __new__(cls, policy: _Policy, /) -> Policy: ...
     @property
     def tag_convention(self) -> TagConvention: ...
     @property
@@ -112,7 +113,7 @@ class Plan:
     __match_args__: ClassVar[Tuple[str]]
     def __new__(
         cls,
-        config: Union[Config, _Policy],
+        policy: Union[Policy, _Policy],
         inventory: _Inventory,
         /,
         *,
@@ -128,7 +129,7 @@ class Plan:
     @property
     def limit_exceeded(self) -> bool: ...
     @property
-    def config(self) -> Config: ...
+    def policy(self) -> Policy: ...
     @property
     def images(self) -> List[Image]: ...
     @property
@@ -155,11 +156,10 @@ class Plan:
 class Cycle:
     def __new__(
         cls,
-        id: int,
+        id: str,
         /,
         *,
         now: datetime.datetime,
-        owner: int = 0,
         scheduled: Optional[datetime.datetime] = None,
         jobs: int = 1,
         attempts: int = 3,
@@ -172,11 +172,15 @@ class Cycle:
     @staticmethod
     def from_json(text: str) -> Cycle: ...
     @staticmethod
-    def images_of(plan: Plan) -> List[Dict[str, Any]]: ...
+    def new_id(now: datetime.datetime, random: int) -> str: ...
+    @staticmethod
+    def images_of(
+        plan: Plan, digests: Dict[str, str], *, platform: str = "linux/amd64"
+    ) -> List[Dict[str, Any]]: ...
     @property
     def has_ended(self) -> bool: ...
     def to_json(self) -> str: ...
-    def next_work(self, now: datetime.datetime, /) -> Union[str, Dict[str, Any]]: ...
+    def next_step(self, now: datetime.datetime, /) -> Union[str, Dict[str, Any]]: ...
     def report(
         self, run: str, attempt: int, outcome: Union[str, Dict[str, Any]], now: datetime.datetime
     ) -> None: ...
@@ -185,7 +189,9 @@ class Cycle:
     def rows(self, *, run_status: Optional[str] = None) -> List[Dict[str, Any]]: ...
     def __reduce__(self) -> Tuple[Any, ...]: ...
 
-def check(policy: _Policy, /) -> Tuple[Diagnostic, ...]: ...
+def check(
+    policy: _Policy, /, *, deny: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Tuple[Diagnostic, ...]: ...
 def check_interval(text: str) -> str: ...
 def check_registry(text: str) -> str: ...
 def check_repository(text: str) -> str: ...
@@ -193,7 +199,7 @@ def check_selector(selector: str, tag: str) -> bool: ...
 def check_tag(text: str) -> str: ...
 def compare_scans(before: bytes, after: bytes) -> Evidence: ...
 def dialect_differences(
-    config: Union[Config, _Policy], inventory: _Inventory
+    policy: Union[Policy, _Policy], inventory: _Inventory
 ) -> List[DialectDifference]: ...
 def lineage(tags: Iterable[str], original: str, convention: str) -> Lineage: ...
 def lineages(tags: Iterable[str], convention: str) -> Tuple[List[Lineage], List[str]]: ...

@@ -9,7 +9,7 @@ from html import escape as _escape
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 __all__ = [
-    "ConfigError",
+    "PolicyError",
     "Diagnostic",
     "Dialect",
     "DialectDifference",
@@ -39,7 +39,7 @@ class InvalidValueError(Error, ValueError):
     """A value that is not what it must be: a tag, a schedule, a naive datetime."""
 
 
-class ConfigError(Error, ValueError):
+class PolicyError(Error, ValueError):
     """A policy that cannot be used.
 
     ``diagnostics`` holds everything found, warnings included, in the order of the text.
@@ -248,8 +248,8 @@ def _schedule(interval: str, created: _datetime.datetime, dialect: str) -> Any:
     return Schedule(interval, created=created, dialect=dialect)
 
 
-def _plan(config: str, inventory: Any, dialect: str, limit: Optional[int]) -> Any:
+def _plan(policy: str, inventory: Any, dialect: str, limit: Optional[int]) -> Any:
     """Make a plan again, for pickle."""
     from cssc import Plan
 
-    return Plan(config, inventory, dialect=dialect, limit=limit)
+    return Plan(policy, inventory, dialect=dialect, limit=limit)

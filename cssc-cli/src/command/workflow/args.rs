@@ -4,14 +4,17 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use cssc_core::{CycleOptions, WORKFLOW_TYPE};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use cssc_core::cycle::{CycleOptions, WORKFLOW_TYPE};
+use cssc_core::workflow::{PatcherKind, WorkflowSettings};
 use cssc_engine::runner::RunnerSettings;
-use cssc_engine::store::{Store, default_path};
-use cssc_engine::tool::{Buildah, CommandPatcher, Copa, Patcher, Scanner, ToolOptions, Trivy};
+use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
+use cssc_engine::tool::{
+    Buildah, CommandPatcher, Copa, Patcher, Patchers, ToolError, ToolOptions, Trivy,
+};
 
-use crate::args::parse_duration;
-use crate::command::dry_run::Limit;
+use crate::args::{LimitArgs, RegistryArgs, parse_count, parse_duration};
 use crate::exit::Failure;
 
 /// What `az` names a workflow by beside its registry. There is one type, and no resource group.
@@ -34,22 +37,98 @@ pub(crate) struct StateArgs {
 }
 
 impl StateArgs {
-    pub(crate) fn open(&self) -> Result<Store, Failure> {
+    /// Opens the state, which is made if it is not there.
+    pub(crate) fn open(&self) -> Result<SqliteState, Failure> {
+        Ok(SqliteState::open(self.path()?)?)
+    }
+
+    /// Opens the state for those who only look, and make nothing.
+    pub(crate) fn open_existing(&self) -> Result<SqliteState, Failure> {
+        Ok(SqliteState::open_existing(self.path()?)?)
+    }
+
+    /// Opens the state if it is there.
+    pub(crate) fn open_if_there(&self) -> Result<Option<SqliteState>, Failure> {
+        match SqliteState::open_existing(self.path()?) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf, Failure> {
         let path = self.state.clone().or_else(default_path);
-        let path = path.ok_or_else(|| Failure::new("there is no home folder: say --state FILE"))?;
-        Ok(Store::open(path)?)
+        path.ok_or_else(|| Failure::new("there is no home folder: pass --state FILE"))
     }
 }
 
-/// What patches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PatcherKind {
-    /// Copa, which needs `BuildKit`
-    Copa,
-    /// Buildah, which upgrades with the package manager of the image
-    Buildah,
-    /// The program of --patch-command, which finds its task in its environment
-    Command,
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let advice = match error.kind() {
+            StateErrorKind::Begun
+            | StateErrorKind::Busy
+            | StateErrorKind::Gone
+            | StateErrorKind::Held => "",
+            _ => " (--state FILE names the file)",
+        };
+        Self::new(format!("{error}{advice}"))
+    }
+}
+
+/// What every command takes that may run a cycle.
+#[derive(Debug, Args)]
+pub(crate) struct CycleArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    #[command(flatten)]
+    workflow_type: TypeArgs,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) tools: ToolArgs,
+}
+
+impl CycleArgs {
+    /// What is kept with a workflow when it is created or changed, and goes before that otherwise.
+    pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
+        let mut settings = WorkflowSettings::default();
+        settings.limit = self.limit.max_images;
+        settings.patcher = self.tools.patcher;
+        settings.attempts = self.tools.attempts;
+        settings
+    }
+
+    pub(crate) fn runner_settings(&self) -> RunnerSettings {
+        let tools = &self.tools;
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        RunnerSettings {
+            cycle: CycleOptions {
+                jobs: tools.jobs,
+                pause_seconds: seconds(tools.pause),
+                step_limit_seconds: seconds(tools.step_limit),
+                verify: !tools.no_verify,
+                adopt: tools.adopt,
+                settings: self.workflow_settings(),
+                ..CycleOptions::default()
+            },
+            list: self.registry.list_options(),
+            keep_runs: tools.keep_runs,
+            ..RunnerSettings::default()
+        }
+    }
+}
+
+fn patchers() -> impl TypedValueParser<Value = PatcherKind> {
+    PossibleValuesParser::new([
+        PossibleValue::new(PatcherKind::Copa.as_str()).help("Copa, which needs `BuildKit`"),
+        PossibleValue::new(PatcherKind::Buildah.as_str())
+            .help("Buildah, which upgrades with the package manager of the image"),
+        PossibleValue::new(PatcherKind::Command.as_str())
+            .help("The program of --patch-command, which finds its task in its environment"),
+    ])
+    .try_map(|text| text.parse::<PatcherKind>())
 }
 
 /// Which tools do the work, and how.
@@ -62,9 +141,9 @@ pub(crate) struct ToolArgs {
     /// One more argument for Trivy; may be given again
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     trivy_arg: Vec<String>,
-    /// What patches
-    #[arg(long, value_name = "PATCHER", default_value = "copa")]
-    patcher: PatcherKind,
+    /// What patches; by default what the stored workflow says, or else Copa
+    #[arg(long, value_name = "PATCHER", value_parser = patchers())]
+    patcher: Option<PatcherKind>,
     /// Copa
     #[arg(long, value_name = "PROGRAM", default_value = "copa")]
     copa: PathBuf,
@@ -77,27 +156,31 @@ pub(crate) struct ToolArgs {
     /// How Buildah isolates the upgrade: `oci`, `rootless`, `chroot`
     #[arg(long, value_name = "ISOLATION")]
     buildah_isolation: Option<String>,
-    /// The program that patches, with --patcher command
-    #[arg(long, value_name = "PROGRAM", required_if_eq("patcher", "command"))]
+    /// The program that patches where the patcher is `command`
+    #[arg(long, value_name = "PROGRAM")]
     patch_command: Option<PathBuf>,
     /// One more argument for the patcher; may be given again
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     patcher_arg: Vec<String>,
     /// How many images are scanned and patched side by side
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     jobs: NonZeroU32,
-    /// How often a step is tried before it has failed
-    #[arg(long, value_name = "N", default_value = "3")]
-    attempts: NonZeroU32,
+    /// How often a step is tried before it has failed; by default what the stored workflow says,
+    /// or else 3
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    attempts: Option<NonZeroU32>,
     /// How long to wait before the next attempt
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pause: Duration,
     /// How long one scan or patch may take
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     step_limit: Duration,
-    /// Publish every patched image, also one that fixes nothing
+    /// Publish every patched image that is still the same image, also one that fixes nothing
     #[arg(long)]
     no_verify: bool,
+    /// Replace a floating patch tag although nothing in it shows what it was made from
+    #[arg(long)]
+    adopt: bool,
     /// Forget all but the newest runs, so many at least
     #[arg(long, value_name = "N")]
     keep_runs: Option<u32>,
@@ -105,8 +188,21 @@ pub(crate) struct ToolArgs {
 
 /// The tools, ready to work.
 pub(crate) struct Tools {
-    pub(crate) scanner: Box<dyn Scanner>,
-    pub(crate) patcher: Box<dyn Patcher>,
+    pub(crate) scanner: Trivy,
+    copa: Copa,
+    buildah: Buildah,
+    command: Option<CommandPatcher>,
+}
+
+impl Patchers for Tools {
+    fn get(&self, kind: PatcherKind) -> Result<&dyn Patcher, ToolError> {
+        match (kind, &self.command) {
+            (PatcherKind::Copa, _) => Ok(&self.copa),
+            (PatcherKind::Buildah, _) => Ok(&self.buildah),
+            (PatcherKind::Command, Some(command)) => Ok(command),
+            (kind, _) => Err(ToolError::not_configured(kind)),
+        }
+    }
 }
 
 impl ToolArgs {
@@ -116,46 +212,23 @@ impl ToolArgs {
             time_limit: self.step_limit,
             ..ToolOptions::new(program)
         };
-        let extra = &self.patcher_arg;
-        let patcher: Box<dyn Patcher> = match (self.patcher, &self.patch_command) {
-            (PatcherKind::Command, Some(program)) => {
-                Box::new(CommandPatcher::new(options(program, extra)))
-            }
-            (PatcherKind::Buildah, _) => {
-                let buildah = Buildah::new(options(&self.buildah, extra));
-                Box::new(match &self.buildah_isolation {
-                    Some(isolation) => buildah.isolation(isolation),
-                    None => buildah,
-                })
-            }
-            _ => {
-                let copa = Copa::new(options(&self.copa, extra));
-                Box::new(match &self.addr {
-                    Some(address) => copa.address(address),
-                    None => copa,
-                })
-            }
-        };
+        let patcher = |program| options(program, &self.patcher_arg);
+        let copa = Copa::new(patcher(&self.copa));
+        let buildah = Buildah::new(patcher(&self.buildah));
         Tools {
-            scanner: Box::new(Trivy::new(options(&self.trivy, &self.trivy_arg))),
-            patcher,
-        }
-    }
-
-    pub(crate) fn settings(&self, limit: Limit) -> RunnerSettings {
-        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        RunnerSettings {
-            cycle: CycleOptions {
-                jobs: self.jobs,
-                attempts: self.attempts,
-                pause_seconds: seconds(self.pause),
-                step_limit_seconds: seconds(self.step_limit),
-                verify: !self.no_verify,
-                limit: limit.get().and_then(|limit| u64::try_from(limit).ok()),
-                ..CycleOptions::default()
+            scanner: Trivy::new(options(&self.trivy, &self.trivy_arg)),
+            copa: match &self.addr {
+                Some(address) => copa.address(address),
+                None => copa,
             },
-            keep_runs: self.keep_runs,
-            ..RunnerSettings::default()
+            buildah: match &self.buildah_isolation {
+                Some(isolation) => buildah.isolation(isolation),
+                None => buildah,
+            },
+            command: self
+                .patch_command
+                .as_ref()
+                .map(|program| CommandPatcher::new(patcher(program))),
         }
     }
 }

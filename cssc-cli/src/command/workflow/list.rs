@@ -1,17 +1,17 @@
 //! What the current cycle has come to.
 
-use std::io::Write;
-
 use clap::{Args, ValueEnum};
-use cssc_core::{CycleReport, StatusFilter};
+use cssc_core::Cycle;
+use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
+use cssc_engine::state::{SqliteState, State, StoredWorkflow};
 use cssc_engine::workflow;
 
 use super::args::{StateArgs, TypeArgs};
 use super::manage::time;
-use crate::args::{Format, FormatArgs, RegistryArgs};
+use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
-use crate::output::table::Columns;
+use crate::output::rows::{self, Row};
 
 /// Show the images of the current cycle and how they stand
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(crate) struct List {
     format: FormatArgs,
 }
 
-/// Report on a cycle as JSON, `JUnit` XML or Markdown
+/// Report on a cycle as Markdown, JSON, `JUnit` XML or SARIF
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     #[command(flatten)]
@@ -39,9 +39,9 @@ pub(crate) struct Report {
     workflow_type: TypeArgs,
     #[command(flatten)]
     state: StateArgs,
-    /// The number of the cycle; the current one by default
-    #[arg(long, value_name = "N")]
-    cycle: Option<u64>,
+    /// The cycle, `20260107T093000Z-3f2a`; the current one by default
+    #[arg(long, value_name = "CYCLE")]
+    cycle: Option<CycleId>,
     /// How to write it
     #[arg(long, value_name = "FORMAT", default_value = "markdown")]
     format: ReportFormat,
@@ -53,99 +53,139 @@ enum ReportFormat {
     Json,
     /// `JUnit` XML, for CI
     Junit,
+    /// SARIF 2.1.0 of the findings that can be fixed and are left, for code scanning
+    Sarif,
     /// Markdown, for people
     Markdown,
 }
 
+/// The workflow of a registry in the state, which is not empty because a name is misspelt.
+pub(crate) fn known_workflow(
+    state: &SqliteState,
+    registry: &RegistryArgs,
+) -> Result<StoredWorkflow, Failure> {
+    if let Some(known) = state.workflow(&registry.workflow_key())? {
+        return Ok(known);
+    }
+    let others = state.workflows()?;
+    let others: Vec<String> = others
+        .iter()
+        .map(|other| format!("`{}`", other.key))
+        .collect();
+    let known = match others.as_slice() {
+        [] => "none is".to_owned(),
+        others => format!("known are {}", others.join(", ")),
+    };
+    Err(Failure::No(format!(
+        "no workflow of `{}` has run or been queued with this state file: {known}",
+        registry.registry
+    )))
+}
+
 impl List {
     pub(super) fn run(&self) -> Outcome {
-        let store = self.state.open()?;
-        let rows = workflow::list(&store, &self.registry.registry.to_string(), self.run_status)?;
-        match self.format.output {
-            Format::Json => output::json(&rows)?,
-            Format::Plain => {
-                let mut out = output::stdout();
-                for row in &rows {
-                    writeln!(out, "{}", row.image)?;
-                }
-                out.flush()?;
-            }
-            format => {
-                let cells: Vec<[String; 10]> = rows
-                    .into_iter()
-                    .map(|row| {
-                        [
-                            row.image,
-                            row.workflow_type,
-                            row.scan_status.to_string(),
-                            row.scan_date.map(time).unwrap_or_default(),
-                            row.scan_run_id.to_string(),
-                            row.patch_status.to_string(),
-                            row.patch_date.map(time).unwrap_or_default(),
-                            row.patched_image.unwrap_or_default(),
-                            row.patch_run_id
-                                .map(|id| id.to_string())
-                                .unwrap_or_default(),
-                            row.reason.unwrap_or_default(),
-                        ]
-                    })
-                    .collect();
-                write_rows(format, HEADS, &cells)?;
-            }
-        }
-        Ok(Answer::Yes)
+        let state = self.state.open_existing()?;
+        let known = known_workflow(&state, &self.registry)?;
+        let cycle = workflow::cycle(&state, &known.key, None)?;
+        let rows: Vec<StatusRow> = cycle
+            .iter()
+            .flat_map(Cycle::rows)
+            .filter(|row| {
+                self.run_status
+                    .is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
+            })
+            .collect();
+        rows::print(self.format.output, || rows.iter())?;
+        let has_failed = tell_what_rows_do_not(&state, &known, cycle.as_ref())?;
+        Ok(Answer::from_good(!has_failed || !rows.is_empty()))
     }
 }
 
-const HEADS: [&str; 10] = [
-    "IMAGE",
-    "WORKFLOW",
-    "SCAN",
-    "SCANNED",
-    "SCAN RUN",
-    "PATCH",
-    "PATCHED",
-    "PATCHED IMAGE",
-    "PATCH RUN",
-    "REASON",
-];
+impl Row<11> for &StatusRow {
+    const HEADS: [&'static str; 11] = [
+        "IMAGE",
+        "OUTCOME",
+        "WORKFLOW",
+        "SCAN",
+        "SCANNED",
+        "SCAN RUN",
+        "PATCH",
+        "PATCHED",
+        "PATCHED IMAGE",
+        "PATCH RUN",
+        "REASON",
+    ];
 
-/// Writes rows as a table, or separated by tabs.
-pub(crate) fn write_rows<const N: usize>(
-    format: Format,
-    heads: [&'static str; N],
-    rows: &[[String; N]],
-) -> Result<(), Failure> {
-    let mut out = output::stdout();
-    if format == Format::Tsv {
-        for row in rows {
-            writeln!(out, "{}", row.join("\t"))?;
+    fn cells(&self) -> [String; 11] {
+        fn text(value: Option<&impl ToString>) -> String {
+            value.map(ToString::to_string).unwrap_or_default()
         }
-    } else {
-        let mut columns = Columns::new(heads);
-        for row in rows {
-            columns.measure(row.each_ref().map(|cell| cell as &dyn std::fmt::Display));
-        }
-        columns.write_heads(&mut out)?;
-        for row in rows {
-            let cells = row.each_ref().map(|cell| cell as &dyn std::fmt::Display);
-            columns.write(&mut out, cells)?;
-        }
+        let reason = self.reason.as_ref().map(|reason| &reason.text);
+        [
+            self.image.to_string(),
+            text(self.outcome.as_ref()),
+            self.workflow_type.clone(),
+            self.scan_status.to_string(),
+            self.scan_date.map(time).unwrap_or_default(),
+            text(self.scan_run_id.as_ref()),
+            self.patch_status.to_string(),
+            self.patch_date.map(time).unwrap_or_default(),
+            text(self.patched_image.as_ref()),
+            text(self.patch_run_id.as_ref()),
+            text(reason),
+        ]
     }
-    out.flush()?;
-    Ok(())
+
+    fn plain(&self) -> String {
+        self.image.to_string()
+    }
+}
+
+/// Tells what is queued, that nobody goes on with the cycle, and why there is no plan; whether
+/// there is none because the trigger failed.
+fn tell_what_rows_do_not(
+    state: &SqliteState,
+    known: &StoredWorkflow,
+    cycle: Option<&Cycle>,
+) -> Result<bool, Failure> {
+    let queued = state.queued(known.id)?.len();
+    if queued > 0 {
+        output::note(&format!("{} queued", output::noun(queued, "cycle")));
+    }
+    let Some(cycle) = cycle else {
+        output::note("no cycle has begun yet");
+        return Ok(false);
+    };
+    let id = cycle.record().id();
+    if !cycle.has_ended() && state.holder(known.id)?.is_none() {
+        output::warning(&format!(
+            "cycle {id} has not ended and nobody runs it: `cssc workflow run` or `serve` goes on \
+             with it"
+        ));
+    }
+    let trigger = cycle.run(&RunId::trigger(id));
+    let reason = trigger.and_then(|run| run.reason());
+    if let Some(reason) = reason {
+        output::error(&reason.to_string());
+    }
+    Ok(reason.is_some())
 }
 
 impl Report {
     pub(super) fn run(&self) -> Outcome {
-        let store = self.state.open()?;
-        let key = self.registry.registry.to_string();
-        let cycle = workflow::cycle(&store, &key, self.cycle)?
-            .ok_or_else(|| Failure::No(format!("no such cycle of `{key}` is kept here")))?;
+        let state = self.state.open_existing()?;
+        let known = known_workflow(&state, &self.registry)?;
+        let cycle = workflow::cycle(&state, &known.key, self.cycle)?.ok_or_else(|| {
+            Failure::No(match self.cycle {
+                Some(cycle) => format!("no cycle `{cycle}` of `{}` is kept here", known.key),
+                None => "no cycle has begun yet".to_owned(),
+            })
+        })?;
         let report = CycleReport::new(&cycle);
         let mut out = output::stdout();
         match self.format {
             ReportFormat::Json => output::json(&report)?,
+            ReportFormat::Sarif => output::json(&report.sarif())?,
             ReportFormat::Junit => write!(out, "{}", report.junit())?,
             ReportFormat::Markdown => write!(out, "{}", report.markdown())?,
         }

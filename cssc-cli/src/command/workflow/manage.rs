@@ -1,18 +1,24 @@
 //! Making, changing, showing and deleting workflows.
 
-use std::io::Write;
+use std::num::NonZeroU32;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use cssc_core::{Config, DEFAULT_LIMIT, Dialect, Interval, Plan, PlanOptions, Task};
+use cssc_core::cycle::Task;
+use cssc_core::plan::ImageLimit;
+use cssc_core::workflow::{NothingToUpdate, PatcherKind, WorkflowUpdate};
+use cssc_core::{Dialect, Interval, Plan, Policy, Workflow};
 use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyDeletion};
-use cssc_engine::workflow::{self, Cancellation, WorkflowArtifact};
+use cssc_engine::state::{MemoryState, State};
+use cssc_engine::workflow::{self, CanceledCycle, WorkflowArtifact};
 use serde::Serialize;
 
-use super::args::{StateArgs, ToolArgs, TypeArgs};
+use super::args::{CycleArgs, StateArgs, TypeArgs};
 use super::run;
-use crate::args::{DialectArgs, Format, FormatArgs, RegistryArgs, parse_interval};
-use crate::command::dry_run::{DryRun, Limit};
+use crate::args::{
+    DialectArgs, Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs, parse_interval,
+};
+use crate::command::dry_run::{PlanRequest, tell_unavailable};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm, noun};
 use crate::registry::Registry;
@@ -35,6 +41,8 @@ pub(crate) struct Create {
     /// The policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
     config: PolicySource,
+    #[command(flatten)]
+    lints: LintArgs,
     /// How often the workflow runs: `1d` to `30d`
     #[arg(long, value_name = "DAYS", value_parser = parse_interval)]
     schedule: Interval,
@@ -44,18 +52,11 @@ pub(crate) struct Create {
     #[command(flatten)]
     at_once: AtOnceArgs,
     #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    workflow_type: TypeArgs,
-    #[command(flatten)]
     dialect: DialectArgs,
-    /// How many images a workflow may run, or `none`; Azure's limit is 100
-    #[arg(long, value_name = "N", default_value_t = Limit::from(Some(DEFAULT_LIMIT)))]
-    max_images: Limit,
     #[command(flatten)]
-    state: StateArgs,
+    take_over: TakeOverArgs,
     #[command(flatten)]
-    tools: ToolArgs,
+    cycle: CycleArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -66,25 +67,18 @@ pub(crate) struct Update {
     /// The new policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
     config: Option<PolicySource>,
+    #[command(flatten)]
+    lints: LintArgs,
     /// How often the workflow runs from now on: `1d` to `30d`
     #[arg(long, value_name = "DAYS", value_parser = parse_interval)]
     schedule: Option<Interval>,
     /// Show what would be selected, and change nothing
-    #[arg(long, requires = "config")]
+    #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     at_once: AtOnceArgs,
     #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    workflow_type: TypeArgs,
-    /// How many images a workflow may run, or `none`; Azure's limit is 100
-    #[arg(long, value_name = "N", default_value_t = Limit::from(Some(DEFAULT_LIMIT)))]
-    max_images: Limit,
-    #[command(flatten)]
-    state: StateArgs,
-    #[command(flatten)]
-    tools: ToolArgs,
+    cycle: CycleArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -109,6 +103,8 @@ pub(crate) struct Delete {
     workflow_type: TypeArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    take_over: TakeOverArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -136,6 +132,10 @@ struct Shown {
     next_run: Option<String>,
     created: String,
     modified: String,
+    /// None for any number.
+    max_images: Option<u64>,
+    patcher: PatcherKind,
+    attempts: NonZeroU32,
     policy_digest: String,
     tasks: [&'static str; 3],
 }
@@ -144,6 +144,7 @@ impl Shown {
     fn new(registry: &Registry, artifact: &WorkflowArtifact) -> Self {
         let workflow = &artifact.workflow;
         let schedule = workflow.schedule();
+        let settings = workflow.settings();
         Self {
             registry: registry.name(),
             schedule: workflow.interval(),
@@ -152,6 +153,9 @@ impl Shown {
             next_run: schedule.next_after(Utc::now()).map(time),
             created: time(workflow.created()),
             modified: time(workflow.modified()),
+            max_images: settings.effective_limit().get(),
+            patcher: settings.effective_patcher(),
+            attempts: settings.effective_attempts(),
             policy_digest: artifact.digest.to_string(),
             tasks: Task::ALL.map(Task::as_str),
         }
@@ -171,23 +175,20 @@ fn check_standard_input(config: Option<&PolicySource>, args: &RegistryArgs) -> R
 }
 
 /// The text of a valid policy.
-fn read(source: &PolicySource) -> Result<(String, Config), Failure> {
+fn read(source: &PolicySource, lints: &LintArgs) -> Result<(String, Policy), Failure> {
     let text = source.read()?;
-    let config = source::valid(&source.name(), &text)?;
+    let policy = source::valid(&source.name(), &text, &lints.lints())?;
     match String::from_utf8(text) {
-        Ok(text) => Ok((text, config)),
+        Ok(text) => Ok((text, policy)),
         Err(error) => Err(Failure::new(error.to_string())),
     }
 }
 
 /// What the policy selects now; a repository that cannot be read is told and no reason to stop.
-fn plan(registry: &Registry, config: &Config, dialect: Dialect, limit: Limit) -> Plan {
-    let inventory = registry.list(&config.enabled_repositories());
-    let limit = limit.get();
-    let plan = Plan::new(config, &inventory, &PlanOptions { dialect, limit });
-    for row in plan.unavailable() {
-        output::warning(&format!("cannot list `{}`: {}", row.repository, row.reason));
-    }
+fn plan(registry: &Registry, policy: &Policy, request: &PlanRequest) -> Plan {
+    let inventory = registry.list(&policy.enabled_repositories());
+    let plan = request.plan(policy, &inventory);
+    tell_unavailable(&plan, output::warning);
     plan
 }
 
@@ -216,83 +217,82 @@ fn say_done(
 
 impl Create {
     pub(super) fn run(&self) -> Outcome {
-        check_standard_input(Some(&self.config), &self.registry)?;
-        if self.dry_run {
-            return DryRun::of(
-                &self.config,
-                &self.registry,
-                (Some(self.schedule), self.dialect.dialect),
-                self.max_images,
-                self.format.output,
-            );
-        }
-        let (text, config) = read(&self.config)?;
-        let registry = Registry::open(&self.registry)?;
-        let plan = plan(&registry, &config, self.dialect.dialect, self.max_images);
+        check_standard_input(Some(&self.config), &self.cycle.registry)?;
+        let (text, policy) = read(&self.config, &self.lints)?;
+        let registry = Registry::open(&self.cycle.registry)?;
         let now = Utc::now();
-        let artifact = workflow::create(registry.client(), &text, self.schedule, &plan, now)?;
+        let workflow = Workflow::new(text, self.schedule, self.dialect.dialect, now)
+            .with_settings(self.cycle.workflow_settings());
+        let request = PlanRequest::of(&workflow);
+        if self.dry_run {
+            return request.show(&registry, &policy, now, self.format.output);
+        }
+        let plan = plan(&registry, &policy, &request);
+        let client = registry.client();
+        let artifact = workflow::create(client, &workflow, &plan, self.take_over.take_over)?;
         super::super::schedule::note_difference(&artifact.workflow.schedule(), now);
         say_done("Created", &registry, &artifact, self.format.output)?;
-        let limit = self.max_images;
-        self.at_once
-            .begin(&registry, &self.state, &self.tools, limit)
+        self.at_once.begin(&registry, &self.cycle)
     }
 }
 
 impl Update {
     pub(super) fn run(&self) -> Outcome {
-        check_standard_input(self.config.as_ref(), &self.registry)?;
-        let policy = self.config.as_ref().map(read).transpose()?;
-        let registry = Registry::open(&self.registry)?;
-        let current = workflow::read(registry.client())?;
-        let dialect = current
-            .as_ref()
-            .map_or_else(Dialect::default, |found| found.workflow.dialect());
-        if self.dry_run
-            && let Some(config) = &self.config
-        {
-            let schedule = self
-                .schedule
-                .or(current.map(|found| found.workflow.interval()));
-            let format = self.format.output;
-            return DryRun::of(
-                config,
-                &self.registry,
-                (schedule, dialect),
-                self.max_images,
-                format,
-            );
+        check_standard_input(self.config.as_ref(), &self.cycle.registry)?;
+        let policy = self.config.as_ref();
+        let policy = policy.map(|source| read(source, &self.lints)).transpose()?;
+        let (text, policy) = policy.unzip();
+        let update = WorkflowUpdate {
+            policy: text.map(Into::into),
+            schedule: self.schedule,
+            settings: self.cycle.workflow_settings(),
+        };
+        let registry = Registry::open(&self.cycle.registry)?;
+        let now = Utc::now();
+        let mut changed = workflow::require(registry.client())?.workflow;
+        changed.update(update.clone(), now)?;
+        let request = PlanRequest::of(&changed);
+        if self.dry_run {
+            let policy = match policy {
+                Some(policy) => policy,
+                None => self.valid(changed.policy())?,
+            };
+            return request.show(&registry, &policy, now, self.format.output);
         }
-        let planned = policy
-            .as_ref()
-            .map(|(_, config)| plan(&registry, config, dialect, self.max_images));
-        let policy = policy.as_ref().zip(planned.as_ref());
-        let policy = policy.map(|((text, _), plan)| (text.as_str(), plan));
-        let artifact = workflow::update(registry.client(), policy, self.schedule, Utc::now())?;
+        let planned = policy.map(|policy| plan(&registry, &policy, &request));
+        let artifact = workflow::update(registry.client(), update, planned.as_ref(), now)?;
         say_done("Updated", &registry, &artifact, self.format.output)?;
-        let limit = self.max_images;
-        self.at_once
-            .begin(&registry, &self.state, &self.tools, limit)
+        self.at_once.begin(&registry, &self.cycle)
+    }
+
+    fn valid(&self, stored: &str) -> Result<Policy, Failure> {
+        source::valid("<registry>", stored.as_bytes(), &self.lints.lints())
+    }
+}
+
+impl From<NothingToUpdate> for Failure {
+    fn from(error: NothingToUpdate) -> Self {
+        Self::new(error.to_string())
     }
 }
 
 impl AtOnceArgs {
-    fn begin(
-        &self,
-        registry: &Registry,
-        state: &StateArgs,
-        tools: &ToolArgs,
-        limit: Limit,
-    ) -> Outcome {
+    fn begin(&self, registry: &Registry, args: &CycleArgs) -> Outcome {
         if !self.run_immediately {
             return Ok(Answer::Yes);
         }
-        let store = state.open()?;
-        if !self.no_wait {
-            return run::once(registry, &store, tools, limit);
+        let state = args.state.open()?;
+        let known = state.workflow(&registry.workflow_key())?;
+        let holder = match known {
+            Some(known) => state.holder(known.id)?,
+            None => None,
+        };
+        match holder {
+            None if !self.no_wait => return run::once(registry, &state, args),
+            None => output::note("the cycle is queued: `cssc workflow serve` runs it"),
+            Some(holder) => output::note(&format!("the cycle is queued: {holder} runs it")),
         }
-        workflow::enqueue(&store, registry.host()?, Utc::now())?;
-        output::note("the cycle is queued: `cssc workflow serve` runs it");
+        workflow::enqueue(&state, registry.host()?, Utc::now())?;
         Ok(Answer::Yes)
     }
 }
@@ -300,9 +300,7 @@ impl AtOnceArgs {
 impl Show {
     pub(super) fn run(&self) -> Outcome {
         let registry = Registry::open(&self.registry)?;
-        let artifact = workflow::read(registry.client())?.ok_or_else(|| {
-            Failure::No("there is no workflow: make one with `cssc workflow create`".to_owned())
-        })?;
+        let artifact = workflow::require(registry.client())?;
         let shown = Shown::new(&registry, &artifact);
         if self.format.output == Format::Json {
             output::json(&shown)?;
@@ -318,6 +316,9 @@ impl Show {
             ("next run", next),
             ("created", shown.created),
             ("modified", shown.modified),
+            ("max images", ImageLimit::from(shown.max_images).to_string()),
+            ("patcher", shown.patcher.to_string()),
+            ("attempts", shown.attempts.to_string()),
             (
                 "policy",
                 format!("{POLICY_REPOSITORY}:{POLICY_TAG}@{}", shown.policy_digest),
@@ -326,7 +327,7 @@ impl Show {
         ] {
             match self.format.output {
                 Format::Tsv => writeln!(out, "{name}\t{value}")?,
-                _ => writeln!(out, "{name:<10}{value}")?,
+                _ => writeln!(out, "{name:<12}{value}")?,
             }
         }
         out.flush()?;
@@ -337,12 +338,22 @@ impl Show {
 impl Delete {
     pub(super) fn run(&self) -> Outcome {
         let registry = Registry::open(&self.registry)?;
-        let store = self.state.open()?;
+        let state = self.state.open_if_there()?;
+        let nothing = MemoryState::default();
+        let state: &dyn State = state.as_ref().map_or(&nothing, |state| state);
         let name = registry.name();
+        // Before anybody is asked what will be refused.
+        workflow::check_ours(registry.client(), self.take_over.take_over)?;
         if !self.yes && !confirm(&format!("delete the workflow of `{name}` and its runs"))? {
             return Ok(Answer::No);
         }
-        let deleted = workflow::delete(registry.client(), &store, &name, Utc::now())?;
+        let deleted = workflow::delete(
+            registry.client(),
+            state,
+            &registry.workflow_key(),
+            self.take_over.take_over,
+            Utc::now(),
+        )?;
         match deleted.policy {
             Some(PolicyDeletion::Deleted) => output::note("deleted the workflow and its policy"),
             Some(PolicyDeletion::Untagged { .. }) => output::note(
@@ -356,17 +367,23 @@ impl Delete {
 
 impl CancelRun {
     pub(super) fn run(&self) -> Outcome {
-        let registry = Registry::open(&self.registry)?;
-        let store = self.state.open()?;
-        output::note(
-            &match workflow::cancel(&store, &registry.name(), Utc::now())? {
-                Cancellation::Nothing => "nothing is queued or running".to_owned(),
-                Cancellation::Requested => {
-                    "whoever runs the cycle is asked to cancel it".to_owned()
-                }
-                Cancellation::Canceled(runs) => format!("canceled {}", noun(runs, "run")),
-            },
-        );
+        let state = self.state.open_existing()?;
+        let known = super::known_workflow(&state, &self.registry)?;
+        let canceled = workflow::cancel(&state, &known.key, Utc::now())?;
+        if canceled.queued > 0 {
+            let cycles = noun(canceled.queued, "cycle");
+            output::note(&format!("{cycles} will not run: no more queued"));
+        }
+        match canceled.running {
+            Some(CanceledCycle::Requested) => {
+                output::note("whoever runs the cycle is asked to cancel it");
+            }
+            Some(CanceledCycle::Canceled(runs)) => {
+                output::note(&format!("canceled {}", noun(runs, "run")));
+            }
+            None if canceled.queued == 0 => output::note("nothing is queued or running"),
+            None => {}
+        }
         Ok(Answer::Yes)
     }
 }

@@ -7,9 +7,10 @@ mod progress;
 mod run;
 
 use clap::Subcommand;
+use cssc_engine::workflow::{WorkflowError, WorkflowErrorKind};
 
 pub(crate) use args::StateArgs;
-pub(crate) use list::write_rows;
+pub(crate) use list::known_workflow;
 pub(crate) use manage::time;
 
 use crate::exit::{Failure, Outcome};
@@ -50,21 +51,26 @@ pub(crate) fn run(command: &Command) -> Outcome {
     }
 }
 
-impl From<cssc_engine::workflow::WorkflowError> for Failure {
-    fn from(error: cssc_engine::workflow::WorkflowError) -> Self {
-        let is_answer =
-            error.exists() || error.is_absent() || error.has_no_schedule() || error.is_over_limit();
-        if is_answer {
-            Self::No(error.to_string())
-        } else {
-            Self::new(error.to_string())
+impl From<WorkflowError> for Failure {
+    fn from(error: WorkflowError) -> Self {
+        let advice = match error.kind() {
+            WorkflowErrorKind::Exists => " (`cssc workflow update`)",
+            WorkflowErrorKind::Absent
+            | WorkflowErrorKind::NoSchedule
+            | WorkflowErrorKind::Invalid => " (`cssc workflow create`)",
+            WorkflowErrorKind::Foreign => " (--take-over does the first)",
+            WorkflowErrorKind::OverLimit => " (--max-images)",
+            _ => "",
+        };
+        let message = format!("{error}{advice}");
+        match error.kind() {
+            WorkflowErrorKind::Exists
+            | WorkflowErrorKind::Absent
+            | WorkflowErrorKind::NoSchedule
+            | WorkflowErrorKind::Foreign
+            | WorkflowErrorKind::OverLimit => Self::No(message),
+            _ => Self::new(message),
         }
-    }
-}
-
-impl From<cssc_engine::store::StoreError> for Failure {
-    fn from(error: cssc_engine::store::StoreError) -> Self {
-        Self::new(error.to_string())
     }
 }
 

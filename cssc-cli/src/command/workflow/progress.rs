@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use cssc_core::{Cycle, Outcome, Status, Summary};
+use cssc_core::Cycle;
+use cssc_core::cycle::{ImageOutcome, PublishOutcome, Status, Step, StepOutcome, Summary};
 use cssc_engine::runner::RunnerEvent;
 
 use crate::output::{self, noun};
@@ -38,32 +39,33 @@ impl Progress {
                 let verb = if *resumed { "goes on" } else { "begins" };
                 self.line(&format!("cycle {number} {verb}"));
             }
-            RunnerEvent::Begun { work, run } => {
-                if !self.is_terminal {
-                    let image = run
-                        .image()
-                        .map(|image| format!(" {}:{}", image.repository, image.tag));
-                    let step = work.step.name();
-                    self.line(&format!("{} {step}{}", work.run, image.unwrap_or_default()));
-                }
+            RunnerEvent::Begun { assignment, run } if !self.is_terminal => {
+                let image = run
+                    .image()
+                    .map(|image| format!(" {}:{}", image.repository, image.tag));
+                let (id, step) = (&assignment.run, assignment.step.kind());
+                self.line(&format!("{id} {step}{}", image.unwrap_or_default()));
             }
             RunnerEvent::Done {
-                work,
+                assignment,
                 outcome,
-                run,
                 summary,
+                ..
             } => {
-                if let Outcome::Failed { reason, .. } = outcome {
-                    let step = work.step.name();
-                    self.line(&format!("{} {step} failed: {reason}", work.run));
-                } else if let Some(published) =
-                    run.published().filter(|_| **outcome == Outcome::Published)
-                    && let Some(image) = run.image()
-                {
-                    self.line(&format!(
-                        "{} published {}:{published}",
-                        work.run, image.repository
-                    ));
+                let (id, step) = (&assignment.run, assignment.step.kind());
+                match outcome {
+                    StepOutcome::Failed(failure) => {
+                        self.line(&format!("{id} {step} failed: {failure}"));
+                    }
+                    StepOutcome::Interrupted(interrupt) => {
+                        self.line(&format!("{id} {step} was ended: {interrupt}"));
+                    }
+                    StepOutcome::Publish(PublishOutcome::Published(_)) => {
+                        if let Step::Publish(step) = &assignment.step {
+                            self.line(&format!("{id} published {}:{}", step.repository, step.tag));
+                        }
+                    }
+                    _ => {}
                 }
                 self.status(summary);
             }
@@ -72,6 +74,7 @@ impl Progress {
                 self.clear();
                 end(cycle);
             }
+            _ => {}
         }
     }
 
@@ -129,19 +132,25 @@ fn end(cycle: &Cycle) {
         ));
         return;
     }
+    let outcomes = ImageOutcome::ALL
+        .into_iter()
+        .map(|outcome| (summary.of(outcome), outcome))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, outcome)| format!(", {count} {outcome}"));
     let text = format!(
-        "cycle {} {}: {}, {} patched, {} skipped, {} failed, {} canceled",
+        "cycle {} {}: {}{}",
         record.id(),
         record.status().as_str().to_lowercase(),
         noun(summary.images, "image"),
-        summary.patched,
-        summary.skipped,
-        summary.failed,
-        summary.canceled
+        outcomes.collect::<String>()
     );
     match record.status() {
         Status::Succeeded => output::note(&text),
         _ => output::warning(&text),
+    }
+    for (_, image, tag) in cycle.leftovers() {
+        let message = format!("`{}:{tag}` is left over in the registry", image.repository);
+        output::warning(&message);
     }
     let trigger = cycle.runs().next();
     if let Some(reason) = trigger.and_then(|run| run.reason()) {

@@ -1,0 +1,159 @@
+//! A cycle over 2,000 images with a scanner that takes 50 ms, 16 at a time, beside
+//! `xargs -P16` with the same program.
+//!
+//! The scanner is a shell script that sleeps and writes a report without findings. The runner
+//! lists the tags and resolves each of them over HTTP from a server in this process, and keeps
+//! every run, with its log, in SQLite. The answer is checked: every image was scanned and skipped.
+
+use std::fs;
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cssc_core::cycle::{Cause, CycleOptions};
+use cssc_core::plan::ImageLimit;
+use cssc_core::workflow::WorkflowSettings;
+use cssc_core::{Dialect, Registry, Workflow};
+use cssc_engine::runner::{PolicyReadError, Runner, RunnerSettings};
+use cssc_engine::state::SqliteState;
+use cssc_engine::tool::{Access, Copa, StopToken, ToolOptions, Trivy};
+use cssc_registry::testing::{PagedTags, Paging, Reply, TestRegistry};
+use cssc_registry::{OciOptions, OciRegistry};
+
+const IMAGES: usize = 2_000;
+const JOBS: u32 = 16;
+const ROUNDS: usize = 3;
+/// What the design allows.
+const TARGET: f64 = 1.2;
+
+const SCANNER: &str = r#"#!/bin/sh
+case $1 in --version) echo 'Version: 0.60.0'; exit ;; esac
+while [ $# -gt 1 ]; do
+    case $1 in --output) report=$2 ;; esac
+    shift
+done
+sleep 0.05
+printf %s '{"SchemaVersion": 2, "Metadata": {"OS": {"Family": "debian", "Name": "12"}},
+"Results": [{"Class": "os-pkgs", "Type": "debian", "Packages": [{"Name": "p"}]}]}' >"$report"
+"#;
+
+const MANIFEST: &str = r#"{"schemaVersion": 2,
+"mediaType": "application/vnd.oci.image.manifest.v1+json",
+"config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
+"digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+"layers": []}"#;
+
+fn server() -> TestRegistry {
+    let tags = (0..IMAGES).map(|number| format!("3.11.{number:04}-slim"));
+    let held = PagedTags::new(Paging::Azure).repository("python", tags);
+    TestRegistry::start(move |request| {
+        if request.path().contains("/manifests/") {
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            Reply::new(200).header("content-type", kind).body(MANIFEST)
+        } else {
+            held.answer(request)
+        }
+    })
+    .expect("a port")
+}
+
+/// One cycle from the listing to its end.
+fn cycle(server: &TestRegistry, scanner: &Path, folder: &Path) -> Duration {
+    let host: Registry = server.host().parse().expect("a valid host");
+    let registry = OciRegistry::new(&host, OciOptions::default().anonymous()).expect("a client");
+    let state = SqliteState::open(folder.join("state.db")).expect("a state file");
+    let policy = || -> Result<Workflow, PolicyReadError> {
+        let policy = r#"{"version": "v1", "tag-convention": "incremental",
+            "repositories": [{"repository": "python", "tags": ["*"]}]}"#;
+        let created = "2024-01-03T09:30:00Z".parse().expect("a time");
+        let schedule = "7d".parse().expect("a schedule");
+        let dialect = Dialect::Documented;
+        Ok(Workflow::new(policy.to_owned(), schedule, dialect, created))
+    };
+    let mut workflow = WorkflowSettings::default();
+    workflow.limit = Some(ImageLimit::NONE);
+    let settings = RunnerSettings {
+        cycle: CycleOptions {
+            jobs: NonZeroU32::new(JOBS).expect("not zero"),
+            settings: workflow,
+            ..CycleOptions::default()
+        },
+        ..RunnerSettings::default()
+    };
+    let runner = Runner {
+        state: &state,
+        registry: &registry,
+        host: &host,
+        policy: &policy,
+        scanner: &Trivy::new(ToolOptions::new(scanner)),
+        // Never called: nothing is to be patched.
+        patchers: &Copa::new(ToolOptions::new(scanner)),
+        access: &Access::default(),
+        settings: &settings,
+    };
+    let begun = Instant::now();
+    let cycle = runner
+        .run(Cause::Immediate, &StopToken::default(), &mut |_| ())
+        .expect("a cycle");
+    let elapsed = begun.elapsed();
+    assert_eq!(cycle.summary().skipped, IMAGES, "{:?}", cycle.summary());
+    elapsed
+}
+
+/// The same program as often, from `xargs`.
+fn xargs(scanner: &Path, folder: &Path) -> Duration {
+    let begun = Instant::now();
+    let mut xargs = Command::new("xargs")
+        .args(["-P", &JOBS.to_string(), "-I{}"])
+        .arg(scanner)
+        .args(["image", "--output", "report-{}.json", "python:{}"])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("xargs is installed");
+    let mut input = xargs.stdin.take().expect("a pipe");
+    for number in 0..IMAGES {
+        writeln!(input, "{number}").expect("xargs reads");
+    }
+    drop(input);
+    assert!(xargs.wait().expect("xargs ends").success());
+    let elapsed = begun.elapsed();
+    let reports = fs::read_dir(folder).expect("a folder").count();
+    assert_eq!(reports, IMAGES);
+    elapsed
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn main() {
+    let folder = std::env::temp_dir().join(format!("cssc-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let scanner: PathBuf = folder.join("trivy");
+    fs::write(&scanner, SCANNER).expect("a script");
+    fs::set_permissions(&scanner, fs::Permissions::from_mode(0o755)).expect("a program");
+    let server = server();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    // In turns, so that a busy moment hits both.
+    for round in 0..ROUNDS {
+        for (name, times) in [("ours", &mut ours), ("theirs", &mut theirs)] {
+            let place = folder.join(format!("{name}-{round}"));
+            fs::create_dir(&place).expect("a new folder");
+            times.push(match name {
+                "ours" => cycle(&server, &scanner, &place),
+                _ => xargs(&scanner, &place),
+            });
+            fs::remove_dir_all(&place).expect("a folder of ours");
+        }
+    }
+    fs::remove_dir_all(&folder).expect("a folder of ours");
+    let (ours, theirs) = (median(ours), median(theirs));
+    let ratio = ours / theirs;
+    println!("{IMAGES} images, a scanner of 50 ms, {JOBS} at a time, median of {ROUNDS}:");
+    println!("  cssc   {ours:.2} s\n  xargs  {theirs:.2} s\n  ratio  {ratio:.2}, at most {TARGET}");
+}

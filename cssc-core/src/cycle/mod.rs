@@ -1,0 +1,51 @@
+//! One execution of a workflow: what is to be done next, and what follows from what was done.
+
+mod assignment;
+mod candidate;
+mod error;
+mod failure;
+mod filter;
+mod id;
+mod image;
+mod interrupt;
+mod machine;
+mod options;
+mod outcome;
+mod plan;
+mod reason;
+mod record;
+mod report;
+mod restore;
+mod row;
+mod run;
+mod standing;
+mod status;
+mod step;
+mod summary;
+mod transition;
+pub(crate) mod version;
+
+pub use assignment::{Assignment, NextStep, RecordChange};
+pub use candidate::{candidate_of, candidate_tag, is_candidate_for};
+pub use error::{CycleError, CycleErrorKind};
+pub use failure::{FailureKind, StepFailure};
+pub use filter::ImageFilter;
+pub use id::{CycleId, CycleIdError, RunId, RunIdError, Task, TaskError};
+pub use image::{CycleImage, CyclePlatform, LatestPatch, PlatformPatch};
+pub use interrupt::Interrupt;
+pub use machine::Cycle;
+pub use options::{CycleOptions, Until};
+pub use outcome::ImageOutcome;
+pub use plan::{CyclePlan, LeftOut, LeftOutReason};
+pub use reason::Reason;
+pub use record::{Cause, CycleRecord};
+pub use report::CycleReport;
+pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
+pub use run::{Publication, Run};
+pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
+pub use step::{
+    Comparison, DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep, PlanOutcome,
+    PlanStep, PublishContent, PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepKind,
+    StepOutcome, VerifyOutcome, VerifyStep,
+};
+pub use summary::Summary;

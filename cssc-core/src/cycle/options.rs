@@ -1,0 +1,74 @@
+//! What can be set for a cycle.
+
+use std::num::NonZeroU32;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use crate::workflow::WorkflowSettings;
+
+/// How a cycle goes about its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CycleOptions {
+    /// How many steps are done side by side; 1 by default.
+    pub jobs: NonZeroU32,
+    /// How many seconds to wait before the next attempt; 30 by default.
+    pub pause_seconds: u32,
+    /// How many seconds a step may take; 1800 by default.
+    pub step_limit_seconds: u32,
+    /// How often the runner may die over one step before the step has failed; 10 by default.
+    ///
+    /// Counted apart from failures: a machine that is restarted says nothing against an image,
+    /// but an image that brings the runner down must not do so for ever.
+    pub interruptions: u32,
+    /// Whether a patched image must be better than what was scanned before; true by default.
+    ///
+    /// Without it every patched image is published that is still the same image.
+    pub verify: bool,
+    /// Where the cycle stops short; by default it publishes what it has patched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// Whether a floating patch tag is replaced although nothing in it shows where it comes from;
+    /// false by default.
+    pub adopt: bool,
+    /// What the workflow has settings for. What is set here goes before what is kept with the
+    /// workflow, which the plan brings.
+    #[serde(flatten)]
+    pub settings: WorkflowSettings,
+}
+
+/// Where a cycle stops short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// After the scans: nothing is written to the registry.
+    Scan,
+    /// After the candidates were judged: they are discarded and no patch tag is written.
+    Verify,
+}
+
+impl CycleOptions {
+    pub(super) fn pause(&self) -> TimeDelta {
+        TimeDelta::seconds(self.pause_seconds.into())
+    }
+
+    pub(super) fn step_limit(&self) -> TimeDelta {
+        TimeDelta::seconds(self.step_limit_seconds.into())
+    }
+}
+
+impl Default for CycleOptions {
+    fn default() -> Self {
+        Self {
+            jobs: NonZeroU32::MIN,
+            pause_seconds: 30,
+            step_limit_seconds: 30 * 60,
+            interruptions: 10,
+            verify: true,
+            until: None,
+            adopt: false,
+            settings: WorkflowSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The rows of `workflow list`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::id::RunId;
+use super::image::CycleImage;
+use super::machine::Cycle;
+use super::outcome::ImageOutcome;
+use super::plan::LeftOut;
+use super::reason::Reason;
+use super::standing::PlatformStanding;
+use super::status::RowStatus;
+use crate::name::{Digest, NameError, Platform, Repository, Tag};
+
+/// The only type of workflow there is.
+pub const WORKFLOW_TYPE: &str = "continuouspatchv1";
+
+/// Repository and tag of an image: prints and is stored as `python:3.11`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageName {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag; of what was left out, what the policy says in its place: a glob, or `*`.
+    pub tag: Box<str>,
+}
+
+impl ImageName {
+    pub(super) fn of(repository: &Repository, tag: &Tag) -> Self {
+        Self {
+            repository: repository.clone(),
+            tag: tag.as_str().into(),
+        }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}:{}", self.repository, self.tag))
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (repository, tag) = text.rsplit_once(':').unwrap_or((text, ""));
+        Ok(Self {
+            repository: repository.parse()?,
+            tag: tag.into(),
+        })
+    }
+}
+
+impl Serialize for ImageName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ImageName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::serde_text::parse(deserializer, "an image such as `python:3.11`")
+    }
+}
+
+/// Why an image ended as it did: for programs, and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowReason {
+    /// For programs: `no-vulnerability`.
+    pub code: String,
+    /// For people, in one line.
+    pub text: String,
+}
+
+impl RowReason {
+    /// Says how many findings nothing fixes yet, since they are not shown otherwise.
+    fn with_unfixed(mut self, count: usize) -> Self {
+        if count > 0 {
+            self.text = format!("{}, {count} without a fix", self.text);
+        }
+        self
+    }
+}
+
+impl From<&Reason> for RowReason {
+    fn from(reason: &Reason) -> Self {
+        Self {
+            code: reason.code().to_owned(),
+            text: reason.to_string(),
+        }
+    }
+}
+
+/// What is known of an image's findings, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RowFindings {
+    /// Those that could be fixed when the image was scanned.
+    pub fixable: usize,
+    /// Those that the published patch took away.
+    pub fixed: usize,
+    /// Those that can be fixed and are left.
+    pub left: usize,
+    /// Those that can be fixed and that the published patch brought in.
+    pub introduced: usize,
+    /// Those that nothing fixes yet.
+    pub unfixed: usize,
+}
+
+impl RowFindings {
+    fn of(standing: &PlatformStanding<'_>) -> Self {
+        let scan = standing.scan_run.scan();
+        let (fixable, unfixed) = scan.map_or((0, 0), |scan| (scan.fixable.len(), scan.unfixed));
+        match standing.evidence {
+            None => Self {
+                fixable,
+                left: fixable,
+                unfixed,
+                ..Self::default()
+            },
+            Some(evidence) => Self {
+                fixable,
+                fixed: evidence.fixed().len(),
+                left: evidence.fixable_left(),
+                introduced: evidence.introduced().len(),
+                unfixed: evidence.unfixed(),
+            },
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            fixable: self.fixable.saturating_add(other.fixable),
+            fixed: self.fixed.saturating_add(other.fixed),
+            left: self.left.saturating_add(other.left),
+            introduced: self.introduced.saturating_add(other.introduced),
+            unfixed: self.unfixed.saturating_add(other.unfixed),
+        }
+    }
+}
+
+/// What is shown of one image of a cycle, or of what the cycle left out: the article's nine
+/// fields, how the image ended and why, its findings and its platforms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct StatusRow {
+    /// Repository and original tag: `python:3.11`.
+    pub image: ImageName,
+    /// The type of the workflow: `continuouspatchv1`.
+    pub workflow_type: String,
+    /// How the image ended; none until it is done.
+    pub outcome: Option<ImageOutcome>,
+    /// How the scan stands.
+    pub scan_status: RowStatus,
+    /// When the scan ended; none when it failed, or has not ended.
+    pub scan_date: Option<DateTime<Utc>>,
+    /// The run that scans; of an image with several platforms, the first platform's. None for what
+    /// was left out.
+    pub scan_run_id: Option<RunId>,
+    /// How the patch stands; skipped when the scan succeeded and nothing was to be patched or
+    /// nothing was worth a tag; unknown until the scan has said.
+    pub patch_status: RowStatus,
+    /// When the patch ended; none when it failed, or was skipped, or has not ended.
+    pub patch_date: Option<DateTime<Utc>>,
+    /// Repository and patch tag: `python:3.11-2`; none when none was made.
+    pub patched_image: Option<ImageName>,
+    /// The digest that the patch tag stands for.
+    pub patched_digest: Option<Digest>,
+    /// The run that patches, when there is one; of an image with several platforms, the one that
+    /// publishes.
+    pub patch_run_id: Option<RunId>,
+    /// What is known of its findings, once it was scanned.
+    pub findings: Option<RowFindings>,
+    /// Why it ended as it did, was left out, or is tried again.
+    pub reason: Option<RowReason>,
+    /// Its platforms, each for itself.
+    #[serde(default)]
+    pub platforms: Vec<PlatformRow>,
+}
+
+/// What is shown of one platform of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PlatformRow {
+    /// The platform.
+    pub platform: Platform,
+    /// How it ended; none until it is done.
+    pub outcome: Option<ImageOutcome>,
+    /// The run that scans it.
+    pub scan_run_id: RunId,
+    /// The run that patches it, when there is one.
+    pub patch_run_id: Option<RunId>,
+    /// What is known of its findings, once it was scanned.
+    pub findings: Option<RowFindings>,
+    /// Why it ended as it did, or is tried again.
+    pub reason: Option<RowReason>,
+}
+
+impl PlatformRow {
+    fn new(standing: &PlatformStanding<'_>) -> Self {
+        Self {
+            platform: standing.platform.platform.clone(),
+            outcome: standing.outcome,
+            scan_run_id: standing.scan_run.id.clone(),
+            patch_run_id: standing.patch_run.map(|run| run.id.clone()),
+            findings: (standing.scan == RowStatus::Succeeded).then(|| RowFindings::of(standing)),
+            reason: standing.reason.as_deref().map(RowReason::from),
+        }
+    }
+}
+
+impl Cycle {
+    /// A row for each image, in the order of the plan, then one for each thing that was left out.
+    pub fn rows(&self) -> impl Iterator<Item = StatusRow> {
+        let plan = self.plan.iter();
+        plan.flat_map(move |plan| {
+            let images = (0_u32..).zip(plan.images());
+            let images = images.filter_map(|(index, image)| self.row(index, image));
+            images.chain(plan.left_out().iter().map(StatusRow::left_out))
+        })
+    }
+
+    fn row(&self, index: u32, image: &CycleImage) -> Option<StatusRow> {
+        let standing = self.image_standing(index)?;
+        let platforms: Vec<_> = self.platform_standings(index)?.collect();
+        let worst = platforms.iter().max_by_key(|one| one.outcome);
+        // What is not done yet tells why it is tried again.
+        let open = platforms.iter().find(|one| one.outcome.is_none());
+        let reason = open.or(worst)?.reason.as_deref();
+        let scans = platforms.iter().map(|one| one.scan_run.finished);
+        let publishing = self.plan.as_ref()?.publishing_run(self.record.id, index);
+        let publishing = self.runs.get(&publishing);
+        let first_patch = platforms.iter().find_map(|one| one.patch_run);
+        let published = self.publication(index).filter(|one| one.digest.is_some());
+        let needs_patch = standing.patch != RowStatus::Unknown && first_patch.is_some();
+        let rows: Vec<PlatformRow> = platforms.iter().map(PlatformRow::new).collect();
+        let findings = rows.iter().filter_map(|row| row.findings);
+        let findings = findings.reduce(RowFindings::and);
+        Some(StatusRow {
+            image: ImageName::of(&image.repository, &image.tag),
+            workflow_type: WORKFLOW_TYPE.to_owned(),
+            outcome: standing.outcome,
+            scan_status: standing.scan,
+            scan_date: scans
+                .max()
+                .flatten()
+                .filter(|_| standing.scan == RowStatus::Succeeded),
+            scan_run_id: platforms.first().map(|one| one.scan_run.id.clone()),
+            patch_status: standing.patch,
+            patch_date: publishing
+                .and_then(|run| run.finished)
+                .filter(|_| standing.patch == RowStatus::Succeeded),
+            patched_image: published.map(|one| ImageName::of(&image.repository, &one.tag)),
+            patched_digest: published.and_then(|one| one.digest.clone()),
+            patch_run_id: publishing
+                .or(first_patch)
+                .filter(|_| needs_patch || publishing.is_some())
+                .map(|run| run.id.clone()),
+            reason: reason.map(|reason| match (findings, standing.outcome) {
+                (Some(findings), Some(ImageOutcome::Clean)) => {
+                    RowReason::from(reason).with_unfixed(findings.unfixed)
+                }
+                _ => RowReason::from(reason),
+            }),
+            findings,
+            platforms: rows,
+        })
+    }
+}
+
+impl StatusRow {
+    fn left_out(left_out: &LeftOut) -> Self {
+        Self {
+            image: ImageName {
+                repository: left_out.repository.clone(),
+                tag: left_out.tag.as_str().into(),
+            },
+            workflow_type: WORKFLOW_TYPE.to_owned(),
+            outcome: Some(ImageOutcome::LeftOut),
+            scan_status: RowStatus::Skipped,
+            scan_date: None,
+            scan_run_id: None,
+            patch_status: RowStatus::Skipped,
+            patch_date: None,
+            patched_image: None,
+            patched_digest: None,
+            patch_run_id: None,
+            findings: None,
+            reason: Some(RowReason {
+                code: left_out.reason.code().to_owned(),
+                text: left_out.reason.to_string(),
+            }),
+            platforms: Vec::new(),
+        }
+    }
+}

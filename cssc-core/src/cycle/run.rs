@@ -1,0 +1,239 @@
+//! The record of one run.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::id::{RunId, Task};
+use super::reason::Reason;
+use super::row::ImageName;
+use super::status::Status;
+use super::step::{ScanOutcome, Step, StepKind, VerifyOutcome};
+use super::version::Version;
+use crate::name::{Digest, Tag};
+
+/// A run of a task: what is stored, listed and shown of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    version: Version,
+    pub(super) id: RunId,
+    pub(super) status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<ImageName>,
+    pub(super) created: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) started: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) finished: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason>,
+    /// Where the run stands; nothing once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<Progress>,
+    /// What the scan came to, in a scan run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) scan: Option<Box<ScanOutcome>>,
+    /// The tag of a candidate that may be in the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) candidate: Option<Tag>,
+    /// The digest of the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) made: Option<Digest>,
+    /// What was found out about the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verified: Option<Box<VerifyOutcome>>,
+    /// What was published, or was to be, for each image of the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) publications: Vec<Publication>,
+    /// How the run will end when the candidate is cleared away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) decided: Option<Decided>,
+}
+
+/// What became of a patch tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// Which image of the plan it belongs to.
+    pub image: u32,
+    /// The patch tag.
+    pub tag: Tag,
+    /// The digest it stands for since; none when it was not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Why it was not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// The step a run is at, and how that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Progress {
+    pub(super) step: Step,
+    pub(super) activity: Activity,
+    /// How often the step was begun.
+    #[serde(default)]
+    pub(super) attempt: u32,
+    /// How often it failed.
+    #[serde(default)]
+    pub(super) failures: u32,
+    /// How often the runner died over it.
+    #[serde(default)]
+    pub(super) interruptions: u32,
+}
+
+impl Progress {
+    fn at(step: Step) -> Self {
+        Self {
+            step,
+            activity: Activity::Ready,
+            attempt: 0,
+            failures: 0,
+            interruptions: 0,
+        }
+    }
+}
+
+/// An end that is decided while something is still to be cleared away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Decided {
+    pub(super) status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason>,
+}
+
+/// Whether the step can be begun, is being done, or waits for another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Activity {
+    Ready,
+    WaitingUntil(DateTime<Utc>),
+    InFlight,
+}
+
+impl Run {
+    pub(super) fn new(
+        id: RunId,
+        step: Step,
+        image: Option<ImageName>,
+        created: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            version: Version,
+            id,
+            status: Status::Queued,
+            image,
+            created,
+            started: None,
+            finished: None,
+            reason: None,
+            progress: Some(Progress::at(step)),
+            scan: None,
+            candidate: None,
+            made: None,
+            verified: None,
+            publications: Vec::new(),
+            decided: None,
+        }
+    }
+
+    /// The name of the run.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// The task it is a run of.
+    pub fn task(&self) -> Task {
+        self.id.task()
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The image it is about; none for the trigger run.
+    pub fn image(&self) -> Option<&ImageName> {
+        self.image.as_ref()
+    }
+
+    /// When it was queued.
+    pub fn created(&self) -> DateTime<Utc> {
+        self.created
+    }
+
+    /// When its first step was begun.
+    pub fn started(&self) -> Option<DateTime<Utc>> {
+        self.started
+    }
+
+    /// When it ended.
+    pub fn finished(&self) -> Option<DateTime<Utc>> {
+        self.finished
+    }
+
+    /// Why it failed, or made nothing although it succeeded; and, while it waits for another
+    /// attempt, what went wrong before.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+
+    /// The step it is at; none once it has ended.
+    pub fn step(&self) -> Option<StepKind> {
+        Some(self.progress.as_ref()?.step.kind())
+    }
+
+    /// Which attempt at the step it is at, from 1; 0 before the first.
+    pub fn attempt(&self) -> u32 {
+        self.progress
+            .as_ref()
+            .map_or(0, |progress| progress.attempt)
+    }
+
+    /// What the scan came to, in a scan run that has ended well.
+    pub fn scan(&self) -> Option<&ScanOutcome> {
+        self.scan.as_deref()
+    }
+
+    /// What was found out about the candidate, in a patch run.
+    pub fn verified(&self) -> Option<&VerifyOutcome> {
+        self.verified.as_deref()
+    }
+
+    /// What was published, in the order in which it was; an image of the plan that has the same
+    /// digest as others gets a tag of its own.
+    pub fn publications(&self) -> &[Publication] {
+        &self.publications
+    }
+
+    /// What became of the patch tag of one image.
+    pub(super) fn publication(&self, image: u32) -> Option<&Publication> {
+        self.publications.iter().find(|one| one.image == image)
+    }
+
+    /// The tag of a candidate that may still be in the registry.
+    pub fn candidate(&self) -> Option<&Tag> {
+        self.candidate.as_ref()
+    }
+
+    /// Whether its candidate waits to be published with the other platforms of its index.
+    pub(super) fn is_held(&self) -> bool {
+        self.status == Status::Succeeded && self.id.platform().is_some()
+    }
+
+    pub(super) fn end(&mut self, status: Status, reason: Option<Reason>, now: DateTime<Utc>) {
+        self.status = status;
+        self.reason = reason;
+        self.progress = None;
+        self.decided = None;
+        self.finished = Some(now);
+    }
+
+    /// Goes on with another step.
+    pub(super) fn enter(&mut self, step: impl Into<Step>) {
+        self.reason = None;
+        self.progress = Some(Progress::at(step.into()));
+    }
+}

@@ -1,0 +1,110 @@
+//! What is kept with a workflow about how its cycles are run.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::ImageLimit;
+
+/// How the cycles of a workflow are run, as far as it is kept with the workflow; what is not set
+/// is the default.
+///
+/// Whoever may write to a registry may change the workflow that is stored there. So all of these
+/// are closed values: no program, argument or address is among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct WorkflowSettings {
+    /// How many images the workflow may run; 100 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<ImageLimit>,
+    /// What patches; Copa by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patcher: Option<PatcherKind>,
+    /// How often a step is tried before it has failed; 3 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<NonZeroU32>,
+}
+
+impl WorkflowSettings {
+    /// These settings, and `others` where nothing is set.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            limit: self.limit.or(others.limit),
+            patcher: self.patcher.or(others.patcher),
+            attempts: self.attempts.or(others.attempts),
+        }
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How many images the workflow may run, in the end.
+    pub fn effective_limit(self) -> ImageLimit {
+        self.limit.unwrap_or_default()
+    }
+
+    /// How often a step is tried, in the end.
+    pub fn effective_attempts(self) -> NonZeroU32 {
+        const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
+        self.attempts.unwrap_or(THREE)
+    }
+
+    /// What patches, in the end.
+    pub fn effective_patcher(self) -> PatcherKind {
+        self.patcher.unwrap_or_default()
+    }
+}
+
+/// What patches images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PatcherKind {
+    /// Copa, which needs `BuildKit`.
+    #[default]
+    Copa,
+    /// Buildah, which upgrades with the package manager of the image.
+    Buildah,
+    /// A program of the user's.
+    Command,
+}
+
+impl PatcherKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Copa, Self::Buildah, Self::Command];
+
+    /// The name: `copa`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copa => "copa",
+            Self::Buildah => "buildah",
+            Self::Command => "command",
+        }
+    }
+}
+
+impl fmt::Display for PatcherKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for PatcherKind {
+    type Err = PatcherKindError;
+
+    fn from_str(text: &str) -> Result<Self, PatcherKindError> {
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        known.ok_or(PatcherKindError)
+    }
+}
+
+/// A text that names no patcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `copa`, `buildah` or `command`")]
+pub struct PatcherKindError;

@@ -1,0 +1,122 @@
+//! Making a candidate.
+
+use cssc_core::cycle::{PatchOutcome, PatchStep};
+use cssc_core::{Digest, Tag};
+use cssc_registry::{Image, Reference, TagDeletion, delete_tag};
+
+use super::origin::{self, Origin};
+use super::scan::kept_report;
+use super::{StepContext, StepError, content};
+use crate::tool::{ImageRef, PatchRequest};
+
+pub(super) fn perform(
+    step: &PatchStep,
+    context: &StepContext<'_>,
+) -> Result<PatchOutcome, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    warn_of_label(step, context)?;
+    let report = kept_report(context, repository, &step.original, &step.manifest)?;
+    let original = context.image(repository, &step.original, &step.manifest);
+    let request = PatchRequest {
+        original: &original,
+        platform: &step.platform,
+        report: &report,
+        target: &step.candidate,
+    };
+    let patcher = context.patchers.get(step.patcher)?;
+    let beside = patcher.side_tags(&request);
+    delete_tag(registry, repository, &step.candidate)?;
+    remove(&beside, step, context)?;
+    let reference = Reference::Tag(step.candidate.clone());
+    // Something may be left where the registry deletes nothing.
+    let before = registry.resolve(repository, &reference)?;
+    let made = context.with_tool(|job| patcher.patch(&request, job));
+    // Neither exit code nor text tells what a patcher has pushed.
+    let after = registry.resolve(repository, &reference);
+    let outcome = made.and_then(|_| match after? {
+        Some(after) if Some(&after) != before.as_ref() => finish(step, context),
+        _ => Ok(None),
+    });
+    remove(&beside, step, context)?;
+    Ok(match outcome? {
+        Some(candidate) => PatchOutcome::Made(candidate),
+        None => {
+            let message = "the patcher ended well and made no other image";
+            context.log.line(message);
+            PatchOutcome::NothingMade
+        }
+    })
+}
+
+/// Copa takes an image with this label for one that it has patched, and patches what the label
+/// names.
+fn warn_of_label(step: &PatchStep, context: &StepContext<'_>) -> Result<(), StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let manifest = content::manifest(registry, repository, &step.manifest)?;
+    let config = content::config(registry, repository, &manifest)?;
+    if let Some(base) = config.label(origin::COPA_LABEL) {
+        context.log.line(&format!(
+            "warning: the original has the label `{}`, which Copa leaves on what it has patched, \
+             with the value `{base}`: Copa may patch that instead",
+            origin::COPA_LABEL
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the candidate's manifest final: the manifest of the platform, which says where it comes
+/// from, under the tag of the candidate. None when it is the original.
+fn finish(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let reference = Reference::Tag(step.candidate.clone());
+    let (digest, image) = content::image(registry, repository, &reference)?;
+    let (digest, mut manifest) = match image {
+        Image::Manifest(manifest) => (digest, manifest),
+        Image::Index(index) => match index.platforms() {
+            // Copa makes an index of one for another platform than its own.
+            [one] if one.platform == step.platform => (
+                one.digest.clone(),
+                content::manifest(registry, repository, &one.digest)?,
+            ),
+            platforms => {
+                return Err(StepError::permanent(format!(
+                    "the patcher pushed an index of {} platforms, not one for {}",
+                    platforms.len(),
+                    step.platform
+                )));
+            }
+        },
+        _ => return Err(StepError::permanent("the patcher pushed no image")),
+    };
+    if digest == step.manifest {
+        return Ok(None);
+    }
+    let original = content::manifest(registry, repository, &step.manifest)?;
+    let name = ImageRef::new(
+        context.host.clone(),
+        repository.clone(),
+        step.original.clone(),
+    );
+    Origin {
+        name: &name.by_tag(),
+        digest: &step.manifest,
+        index: Some(&step.image).filter(|image| **image != step.manifest),
+        cycle: step.cycle,
+        previous: step.previous.as_ref(),
+    }
+    .write(&mut manifest, &original, registry, repository)?;
+    let manifest = manifest.to_manifest();
+    registry.put_manifest(repository, &reference, &manifest)?;
+    Ok(Some(manifest.descriptor().digest))
+}
+
+/// Removes what the patcher pushes beside the candidate.
+fn remove(tags: &[Tag], step: &PatchStep, context: &StepContext<'_>) -> Result<(), StepError> {
+    for tag in tags {
+        if let TagDeletion::Kept(reason) = delete_tag(context.registry, &step.repository, tag)? {
+            let message = format!("`{}:{tag}` is left over: {reason}", step.repository);
+            context.log.line(&message);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Publishing a patched image.
+
+use cssc_core::cycle::{Exchange, PublishContent, PublishOutcome, PublishStep};
+use cssc_core::{Digest, Tag};
+use cssc_registry::{Image, Manifest, Reference};
+
+use super::origin::Origin;
+use super::{StepContext, StepError, content};
+use crate::tool::ImageRef;
+
+pub(super) fn perform(
+    step: &PublishStep,
+    context: &StepContext<'_>,
+) -> Result<PublishOutcome, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let manifest = match &step.content {
+        PublishContent::Manifest(digest) => {
+            registry.get_manifest(repository, &Reference::Digest(digest.clone()))?
+        }
+        PublishContent::Index {
+            original,
+            exchanged,
+        } => index(step, original, exchanged, context)?,
+    };
+    let digest = manifest.descriptor().digest;
+    let reference = Reference::Tag(step.tag.clone());
+    match registry.resolve(repository, &reference)? {
+        Some(there) if there.digest == digest => return Ok(PublishOutcome::Published(digest)),
+        Some(there) if step.replaces.as_ref() != Some(&there.digest) => {
+            return Ok(PublishOutcome::TagTaken);
+        }
+        _ => {}
+    }
+    registry.put_manifest(repository, &reference, &manifest)?;
+    // Registries do not compare and swap: what is there now is the outcome.
+    match registry.resolve(repository, &reference)? {
+        Some(there) if there.digest == digest => {
+            let message = format!("published `{repository}:{}`", step.tag);
+            context.log.line(&message);
+            Ok(PublishOutcome::Published(digest))
+        }
+        Some(there) if step.replaces.as_ref() != Some(&there.digest) => {
+            Ok(PublishOutcome::TagTaken)
+        }
+        _ => Err(StepError::transient(format!(
+            "`{repository}:{}` was written and stands for something else now",
+            step.tag
+        ))),
+    }
+}
+
+/// The index of the original with the patched manifests in it: the same each time.
+fn index(
+    step: &PublishStep,
+    original: &Digest,
+    exchanged: &[Exchange],
+    context: &StepContext<'_>,
+) -> Result<Manifest, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let reference = Reference::Digest(original.clone());
+    let (_, image) = content::image(registry, repository, &reference)?;
+    let Image::Index(mut index) = image else {
+        let message = format!("`{repository}@{original}` is no index");
+        return Err(StepError::permanent(message));
+    };
+    let before = index.platforms().to_vec();
+    for exchange in exchanged {
+        let patched = Reference::Digest(exchange.patched.clone());
+        let patched = registry.get_manifest(repository, &patched)?.descriptor();
+        if exchange.original != exchange.patched && !index.exchange(&exchange.original, &patched) {
+            return Err(StepError::permanent(format!(
+                "`{repository}@{original}` does not hold {}",
+                exchange.original
+            )));
+        }
+    }
+    let expected = before.into_iter().map(|mut entry| {
+        let mut exchanged = exchanged.iter();
+        if let Some(exchange) = exchanged.find(|one| one.original == entry.digest) {
+            entry.digest = exchange.patched.clone();
+        }
+        entry
+    });
+    if !expected.eq(index.platforms().iter().cloned()) {
+        let message = format!(
+            "the index for `{repository}:{}` would lose platforms",
+            step.tag
+        );
+        return Err(StepError::permanent(message));
+    }
+    let entries = Origin {
+        name: &name(context, step),
+        digest: original,
+        index: None,
+        cycle: step.cycle,
+        previous: step.previous.as_ref(),
+    }
+    .entries();
+    index.annotate(entries.iter().map(|(key, value)| (*key, value.as_str())));
+    Ok(index.to_manifest())
+}
+
+fn name(context: &StepContext<'_>, step: &PublishStep) -> String {
+    let original: Tag = step.original.clone();
+    ImageRef::new(context.host.clone(), step.repository.clone(), original).by_tag()
+}

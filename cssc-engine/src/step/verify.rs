@@ -1,0 +1,53 @@
+//! Judging a candidate.
+
+use cssc_core::Evidence;
+use cssc_core::cycle::{Comparison, VerifyOutcome, VerifyStep};
+use cssc_core::scan::ImageMismatch;
+use cssc_core::workflow::PatcherKind;
+
+use super::scan::{report_of, scan};
+use super::{StepContext, StepError, content};
+
+pub(super) fn perform(
+    step: &VerifyStep,
+    context: &StepContext<'_>,
+) -> Result<VerifyOutcome, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let config = |digest| -> Result<_, StepError> {
+        let manifest = content::manifest(registry, repository, digest)?;
+        Ok(content::config(registry, repository, &manifest)?)
+    };
+    // Copa and Buildah add layers; what a program of the user's does is its own affair.
+    let keeps_layers = step.patcher != PatcherKind::Command;
+    let (original, candidate) = (config(&step.manifest)?, config(&step.digest)?);
+    let mismatch = ImageMismatch::between_configs(&original, &candidate, keeps_layers);
+    if let Some(mismatch) = mismatch {
+        context
+            .log
+            .line(&format!("the patched image is another one: {mismatch}"));
+        return Ok(VerifyOutcome {
+            mismatch: Some(mismatch),
+            comparisons: Vec::new(),
+        });
+    }
+    let original = report_of(context, repository, &step.original, &step.manifest)?;
+    let (after, _) = scan(context, repository, &step.candidate, &step.digest)?;
+    let mut comparisons = Vec::new();
+    for scanned in &step.scanned {
+        let before = report_of(context, repository, &step.original, scanned)?;
+        let evidence = Evidence::compare(&before, &after);
+        context.log.line(&format!(
+            "findings fixed: {}, new: {}, remaining: {}",
+            evidence.fixed().len(),
+            evidence.introduced().len(),
+            evidence.remaining().len()
+        ));
+        let scanned = scanned.clone();
+        comparisons.push(Comparison { scanned, evidence });
+    }
+    context.reports.remove(&step.digest);
+    Ok(VerifyOutcome {
+        mismatch: ImageMismatch::between(&original, &after),
+        comparisons,
+    })
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with a workflow.
+
+use cssc_core::plan::LimitExceeded;
+use cssc_core::workflow::NothingToUpdate;
+use cssc_registry::RegistryError;
+
+use crate::state::StateError;
+
+/// Why a workflow could not be read, made, changed or deleted.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct WorkflowError(Fault);
+
+/// Of what kind a [`WorkflowError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WorkflowErrorKind {
+    /// There is a workflow already.
+    Exists,
+    /// There is no workflow.
+    Absent,
+    /// There is a policy without a schedule.
+    NoSchedule,
+    /// What is stored cannot be used.
+    Invalid,
+    /// Another client stored the policy.
+    Foreign,
+    /// The policy selects more images than the workflow may run.
+    OverLimit,
+    /// The update changes nothing.
+    NothingToUpdate,
+    /// Whoever runs the workflow did not end when it was to be deleted.
+    StillRunning,
+    /// The registry did not do as asked.
+    Registry,
+    /// The state could not be read or written.
+    State,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("there is a workflow already: update it instead")]
+    Exists,
+    #[error("there is no workflow: create one first")]
+    Absent,
+    #[error("the stored policy has no schedule: create a workflow of it first")]
+    NoSchedule,
+    #[error("the stored workflow cannot be used: {0}; create it anew")]
+    Invalid(String),
+    #[error("the stored policy was put there by another client: take it over, or leave it alone")]
+    Foreign,
+    #[error(transparent)]
+    OverLimit(LimitExceeded),
+    #[error(transparent)]
+    NothingToUpdate(NothingToUpdate),
+    #[error("the workflow is still running after 30 s: stop whoever runs it, and delete again")]
+    StillRunning,
+    #[error(transparent)]
+    Registry(RegistryError),
+    #[error(transparent)]
+    State(StateError),
+}
+
+impl WorkflowError {
+    pub(super) fn exists() -> Self {
+        Self(Fault::Exists)
+    }
+
+    pub(super) fn absent() -> Self {
+        Self(Fault::Absent)
+    }
+
+    pub(super) fn no_schedule() -> Self {
+        Self(Fault::NoSchedule)
+    }
+
+    pub(super) fn invalid(why: &dyn std::fmt::Display) -> Self {
+        Self(Fault::Invalid(why.to_string()))
+    }
+
+    pub(super) fn foreign() -> Self {
+        Self(Fault::Foreign)
+    }
+
+    pub(super) fn still_running() -> Self {
+        Self(Fault::StillRunning)
+    }
+
+    /// Of what kind the error is.
+    pub fn kind(&self) -> WorkflowErrorKind {
+        match &self.0 {
+            Fault::Exists => WorkflowErrorKind::Exists,
+            Fault::Absent => WorkflowErrorKind::Absent,
+            Fault::NoSchedule => WorkflowErrorKind::NoSchedule,
+            Fault::Invalid(_) => WorkflowErrorKind::Invalid,
+            Fault::Foreign => WorkflowErrorKind::Foreign,
+            Fault::OverLimit(_) => WorkflowErrorKind::OverLimit,
+            Fault::NothingToUpdate(_) => WorkflowErrorKind::NothingToUpdate,
+            Fault::StillRunning => WorkflowErrorKind::StillRunning,
+            Fault::Registry(_) => WorkflowErrorKind::Registry,
+            Fault::State(_) => WorkflowErrorKind::State,
+        }
+    }
+
+    /// Whether asking again later may succeed without anything else being changed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(&self.0, Fault::Registry(error) if error.is_retryable())
+    }
+}
+
+impl From<RegistryError> for WorkflowError {
+    fn from(error: RegistryError) -> Self {
+        Self(Fault::Registry(error))
+    }
+}
+
+impl From<StateError> for WorkflowError {
+    fn from(error: StateError) -> Self {
+        Self(Fault::State(error))
+    }
+}
+
+impl From<LimitExceeded> for WorkflowError {
+    fn from(error: LimitExceeded) -> Self {
+        Self(Fault::OverLimit(error))
+    }
+}
+
+impl From<NothingToUpdate> for WorkflowError {
+    fn from(error: NothingToUpdate) -> Self {
+        Self(Fault::NothingToUpdate(error))
+    }
+}

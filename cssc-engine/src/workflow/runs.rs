@@ -1,0 +1,104 @@
+//! What has been done for a workflow, and what is to be done next.
+
+use chrono::{DateTime, Utc};
+use cssc_core::cycle::CycleId;
+use cssc_core::{Cycle, Registry};
+
+use super::WorkflowError;
+use crate::state::State;
+
+/// What a cancellation came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cancellation {
+    /// How many cycles were queued, and are no more.
+    pub queued: usize,
+    /// What became of the cycle that goes on, if one does.
+    pub running: Option<CanceledCycle>,
+}
+
+/// What became of a cycle that was to be canceled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CanceledCycle {
+    /// Whoever runs it was asked, and cancels within a second.
+    Requested,
+    /// Nobody was running it, and so many of its runs are canceled now.
+    Canceled(usize),
+}
+
+/// Cancels what is queued or running in the current cycle of the workflow kept under `key`,
+/// whoever runs it. The next scheduled cycle is not affected.
+///
+/// # Errors
+///
+/// Fails when the state cannot be read or written.
+pub fn cancel(
+    state: &dyn State,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<Cancellation, WorkflowError> {
+    let Some(known) = state.workflow(key)? else {
+        return Ok(Cancellation::default());
+    };
+    let asked = state.request_cancel(known.id, now)?;
+    let queued = asked.queued;
+    let Some(id) = asked.running else {
+        let running = None;
+        return Ok(Cancellation { queued, running });
+    };
+    // Of a runner that was killed nobody will do it.
+    let running = match state.lock(known.id, now) {
+        Ok(_lock) => {
+            match state.cycle(id)? {
+                Some(mut cycle) if !cycle.has_ended() => {
+                    let canceled = cycle.cancel(now);
+                    state.record(&cycle.take_changes())?;
+                    CanceledCycle::Canceled(canceled)
+                }
+                // Whoever was running it has been faster.
+                _ => CanceledCycle::Requested,
+            }
+        }
+        Err(error) if error.is_held() => CanceledCycle::Requested,
+        Err(error) => return Err(error.into()),
+    };
+    let running = Some(running);
+    Ok(Cancellation { queued, running })
+}
+
+/// Asks for a cycle of the workflow of `host` as soon as whoever serves it can run one.
+///
+/// # Errors
+///
+/// Fails when the state file cannot be written.
+pub fn enqueue(
+    state: &dyn State,
+    host: &Registry,
+    now: DateTime<Utc>,
+) -> Result<(), WorkflowError> {
+    let known = state.add_workflow(&host.key(), now)?;
+    Ok(state.enqueue(known.id, now)?)
+}
+
+/// The cycle with this name of the workflow kept under `key`, or else the current one.
+///
+/// # Errors
+///
+/// Fails when the state cannot be read.
+pub fn cycle(
+    state: &dyn State,
+    key: &str,
+    id: Option<CycleId>,
+) -> Result<Option<Cycle>, WorkflowError> {
+    let Some(known) = state.workflow(key)? else {
+        return Ok(None);
+    };
+    // Other workflows may be kept there, too.
+    let known = state.cycles(known.id, if id.is_some() { u32::MAX } else { 1 })?;
+    let known = known
+        .into_iter()
+        .find(|cycle| id.is_none_or(|id| cycle.id == id));
+    Ok(match known {
+        Some(known) => state.cycle(known.id)?,
+        None => None,
+    })
+}

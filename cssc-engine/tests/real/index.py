@@ -1,0 +1,54 @@
+"""Pushes an index of images that are in the registry.
+
+usage: index.py REGISTRY REPOSITORY TAG PLATFORM=TAG...
+
+In the place of a platform, `attestation` adds what BuildKit adds for the image with the tag.
+"""
+
+import hashlib
+import json
+import sys
+import urllib.request
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def main(registry, repository, tag, *entries):
+    base = f"http://{registry}/v2/{repository}/manifests/"
+
+    def describe(reference):
+        request = urllib.request.Request(base + reference, headers={"Accept": MANIFEST})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            body = answer.read()
+        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        return {"mediaType": MANIFEST, "digest": digest, "size": len(body)}
+
+    manifests = []
+    for entry in entries:
+        platform, _, of = entry.partition("=")
+        described = describe(of)
+        if platform == "attestation":
+            described["platform"] = {"os": "unknown", "architecture": "unknown"}
+            described["annotations"] = {
+                "vnd.docker.reference.type": "attestation-manifest",
+                "vnd.docker.reference.digest": described["digest"],
+            }
+        else:
+            keys = ("os", "architecture", "variant")
+            described["platform"] = dict(zip(keys, platform.split("/")))
+            described["annotations"] = {"com.example.platform": platform}
+        manifests.append(described)
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": manifests,
+        "annotations": {"org.opencontainers.image.version": "12"},
+    }
+    request = urllib.request.Request(
+        base + tag, json.dumps(index).encode(), {"Content-Type": INDEX}, method="PUT"
+    )
+    urllib.request.urlopen(request, timeout=60).close()
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,56 @@
+//! Digests of bytes.
+
+use cssc_core::Digest;
+use sha2::{Digest as _, Sha256, Sha512};
+
+/// The SHA-256 digest of `bytes`.
+///
+/// ```
+/// let digest = cssc_registry::digest::of(b"{}");
+/// assert_eq!(
+///     digest.as_str(),
+///     "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+/// );
+/// assert!(cssc_registry::digest::matches(&digest, b"{}"));
+/// assert!(!cssc_registry::digest::matches(&digest, b"[]"));
+/// ```
+#[expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a hash prints as a digest"
+)]
+pub fn of(bytes: &[u8]) -> Digest {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+        .parse()
+        .expect("a digest")
+}
+
+/// Whether `bytes` are what `digest` names.
+pub fn matches(digest: &Digest, bytes: &[u8]) -> bool {
+    let digits = match digest.algorithm() {
+        "sha512" => hex(&Sha512::digest(bytes)),
+        _ => hex(&Sha256::digest(bytes)),
+    };
+    digits == digest.hex()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        let digit = |half| char::from_digit(u32::from(half), 16).unwrap_or('0');
+        digits.push(digit(byte >> 4));
+        digits.push(digit(byte & 15));
+        digits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_algorithms_are_verified() {
+        let long = format!("sha512:{}", hex(&Sha512::digest(b"a")));
+        let long: Digest = long.parse().unwrap();
+        assert!(matches(&long, b"a") && !matches(&long, b"b"));
+    }
+}

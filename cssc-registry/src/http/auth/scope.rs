@@ -1,0 +1,123 @@
+//! Scopes of tokens
+//! ([Docker's token scopes](https://distribution.github.io/distribution/spec/auth/scope/)): what
+//! a request needs, what a registry names, and the same for the next repository.
+
+/// What is to be done with a repository; tokens are made for that and no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::http) enum Action {
+    Pull,
+    Push,
+    Delete,
+}
+
+impl Action {
+    fn scope(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A repository and what is to be done with it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct Access<'a> {
+    pub(super) repository: &'a str,
+    pub(super) action: Action,
+}
+
+impl<'a> Access<'a> {
+    pub(in crate::http) fn new(repository: &'a str, action: Action) -> Self {
+        Self { repository, action }
+    }
+
+    pub(in crate::http) fn pull(repository: &'a str) -> Self {
+        Self::new(repository, Action::Pull)
+    }
+}
+
+/// The scope a registry named, and in it what the request needs: some name too little.
+pub(super) fn joined(scope: &str, access: Access<'_>) -> String {
+    let resource = format!("repository:{}", access.repository);
+    let mut scopes: Vec<String> = scope.split_ascii_whitespace().map(str::to_owned).collect();
+    let same = scopes.iter_mut().find(|scope| {
+        let named = scope.rsplit_once(':');
+        named.is_some_and(|(named, _)| named == resource)
+    });
+    match same {
+        Some(scope) => {
+            let actions = scope.rsplit_once(':').map_or("", |(_, actions)| actions);
+            let is_missing =
+                |action: &&str| actions != "*" && !actions.split(',').any(|has| has == *action);
+            let missing: Vec<&str> = access
+                .action
+                .scope()
+                .split(',')
+                .filter(is_missing)
+                .collect();
+            for action in missing {
+                scope.push(',');
+                scope.push_str(action);
+            }
+        }
+        None => scopes.push(format!("{resource}:{}", access.action.scope())),
+    }
+    scopes.join(" ")
+}
+
+/// The scope a registry named, with a hole for the repository, so that a token for the next one
+/// can be asked for in the same words. None when it is about something else.
+pub(super) fn template(scope: &str, access: Access<'_>) -> Option<String> {
+    let repository = format!("repository:{}:", access.repository);
+    (scope.contains(&repository) && !scope.contains("{}"))
+        .then(|| scope.replace(&repository, "repository:{}:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_learnt() {
+        let access = Access::pull("org/app");
+        assert_eq!(
+            template("repository:org/app:metadata_read,pull", access).as_deref(),
+            Some("repository:{}:metadata_read,pull")
+        );
+        for scope in ["registry:catalog:*", "repository:org/app2:pull", ""] {
+            assert_eq!(template(scope, access), None, "{scope}");
+        }
+    }
+
+    #[test]
+    fn scopes_hold_what_the_request_needs() {
+        for (named, action, expected) in [
+            ("", Action::Pull, "repository:a/b:pull"),
+            (
+                "repository:a/b:pull",
+                Action::Push,
+                "repository:a/b:pull,push",
+            ),
+            ("repository:a/b:*", Action::Delete, "repository:a/b:*"),
+            (
+                "repository:a/b:metadata_read,pull",
+                Action::Pull,
+                "repository:a/b:metadata_read,pull",
+            ),
+            (
+                "registry:catalog:*",
+                Action::Pull,
+                "registry:catalog:* repository:a/b:pull",
+            ),
+            (
+                "repository:a/bc:pull",
+                Action::Pull,
+                "repository:a/bc:pull repository:a/b:pull",
+            ),
+        ] {
+            let access = Access::new("a/b", action);
+            assert_eq!(joined(named, access), expected, "{named}");
+        }
+    }
+}

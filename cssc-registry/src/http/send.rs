@@ -1,0 +1,157 @@
+//! A request to the registry from beginning to end: scheme, authorization, redirects.
+
+use std::time::Instant;
+
+use reqwest::Method;
+
+use super::OciRegistry;
+use super::address::{Address, Scheme};
+use super::auth::Access;
+use super::credential::Secret;
+use super::transport::{Request, Response};
+use crate::error::RegistryError;
+
+pub(super) const MAX_REDIRECTS: usize = 5;
+
+/// What was tried to be let in with one request.
+#[derive(Default)]
+struct AuthAttempts {
+    /// What the last challenge named.
+    scope: Option<String>,
+    challenges: u8,
+    /// Whether the credentials were read again.
+    renewed: bool,
+}
+
+impl OciRegistry {
+    pub(super) fn address(&self, target: String) -> Address {
+        let address = self.base.with_target(target);
+        match self.scheme.known_scheme() {
+            Some(scheme) => address.with_scheme(scheme),
+            None => address,
+        }
+    }
+
+    /// Sends a request to the registry, with credentials if it wants them, and follows where it
+    /// redirects.
+    pub(super) fn send(
+        &self,
+        mut request: Request<'_>,
+        access: Access<'_>,
+    ) -> Result<Response, RegistryError> {
+        let deadline = self.transport.deadline(&request);
+        let mut attempts = AuthAttempts::default();
+        let mut redirects = 0_usize;
+        loop {
+            let registry = self.address("/".to_owned());
+            if request.address.is_same_host(&registry) && registry.scheme == Scheme::Https {
+                // Found out by another request in the meantime.
+                request.address = request.address.with_scheme(Scheme::Https);
+            }
+            let is_registry = request.address.is_same_origin(&registry);
+            let may_authorize = is_registry && self.auth.is_safe(&request.address);
+            let authorization = if may_authorize {
+                self.authorization(access, &mut attempts, deadline)?
+            } else {
+                None
+            };
+            let mut sent = request.clone();
+            if let Some(authorization) = &authorization {
+                let header = ("authorization", authorization.expose().to_owned());
+                sent.headers.push(header);
+            }
+            let response = self.transmit(&mut request, sent, is_registry, deadline);
+            let response = response.map_err(|failed| failed.error)?;
+            match response.status {
+                401 if may_authorize => {
+                    self.challenged(&response, access, authorization.as_ref(), &mut attempts)?;
+                }
+                401 | 403 if is_registry => return Err(self.auth.refused(&response, access)),
+                status if is_followed(&request.method, status) => {
+                    redirects = redirects.saturating_add(1);
+                    request.address = self.redirect(&response, redirects)?;
+                    request.is_redirected = true;
+                }
+                _ => {
+                    if authorization.is_some() {
+                        self.auth.accepted();
+                    }
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
+    /// The `Authorization` header as far as is known what the registry wants.
+    fn authorization(
+        &self,
+        access: Access<'_>,
+        attempts: &mut AuthAttempts,
+        deadline: Instant,
+    ) -> Result<Option<Secret>, RegistryError> {
+        let header = |scope| self.auth.header(&self.transport, access, scope, deadline);
+        match header(attempts.scope.take()) {
+            Err(error) if error.is_unauthorized() && !attempts.renewed => {
+                attempts.renewed = true;
+                if self.auth.renew(access)? {
+                    header(None)
+                } else {
+                    Err(error)
+                }
+            }
+            authorization => authorization,
+        }
+    }
+
+    /// Learns from a 401 what to send the next time; fails when all has been sent.
+    fn challenged(
+        &self,
+        response: &Response,
+        access: Access<'_>,
+        authorization: Option<&Secret>,
+        attempts: &mut AuthAttempts,
+    ) -> Result<(), RegistryError> {
+        // Once to learn what is wanted, once more for a token that has run out, and once more
+        // with credentials that have changed since they were read.
+        let is_first = attempts.challenges == 0;
+        let may_learn = attempts.challenges < 2;
+        if may_learn {
+            attempts.scope = self.auth.learn(response, access, authorization)?;
+            attempts.challenges = attempts.challenges.saturating_add(1);
+        }
+        if may_learn && (is_first || authorization.is_none()) {
+            return Ok(());
+        }
+        if attempts.renewed || authorization.is_none() || !self.auth.renew(access)? {
+            return Err(self.auth.refused(response, access));
+        }
+        attempts.renewed = true;
+        Ok(())
+    }
+
+    fn redirect(&self, response: &Response, redirects: usize) -> Result<Address, RegistryError> {
+        let host = response.address.authority();
+        let refuse = |why: &str| Err(RegistryError::answer(format!("`{host}` redirects {why}")));
+        if redirects > MAX_REDIRECTS {
+            return refuse("again and again");
+        }
+        let location = response.header("location").unwrap_or_default();
+        // Where the registry itself is reached over plain HTTP, other hosts may be too.
+        let may_go_plain = self.base.scheme == Scheme::Http;
+        match response.address.join(location) {
+            Some(next) if next.scheme == Scheme::Https || may_go_plain => Ok(next),
+            Some(_) => refuse("from a secure connection to plain HTTP"),
+            None => refuse("to what is no address"),
+        }
+    }
+}
+
+/// Whether a redirect means the same request at another address: for what writes, only where the
+/// status says so ([RFC 9110, section 15.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.4)).
+pub(super) fn is_followed(method: &Method, status: u16) -> bool {
+    match *method {
+        Method::GET | Method::HEAD => matches!(status, 301..=303 | 307 | 308),
+        Method::POST | Method::PUT | Method::PATCH => matches!(status, 307 | 308),
+        _ => false,
+    }
+}

@@ -1,0 +1,340 @@
+//! One request and its answer, repeated where that may help: no credentials, no redirects.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+
+use super::address::Address;
+use super::client::{BodyError, Client};
+use super::failure::cut;
+use super::limiter::{Limiter, NoPermit};
+use super::options::{Observer, OciOptions};
+use super::redact::redact;
+use super::request_event::RequestEvent;
+use super::retry;
+use crate::ListBudget;
+use crate::budget::Reservation;
+use crate::error::RegistryError;
+
+/// What is read of a response that is no success.
+const MAX_ERROR_LEN: u64 = 64 << 10;
+/// The most bytes of all header names and values.
+const MAX_HEADER_LEN: usize = 64 << 10;
+
+/// The media type of forms.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A request, ready to be sent.
+#[derive(Clone)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) address: Address,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Option<&'a [u8]>,
+    /// The most bytes of a successful answer that are read.
+    pub(super) limit: u64,
+    /// Whether sending it twice does no more than sending it once.
+    pub(super) repeatable: bool,
+    /// Whether to come back at once when something answers that does not speak HTTP.
+    pub(super) sniffs: bool,
+    /// Whether a redirect named the address: its query may be a key.
+    pub(super) is_redirected: bool,
+    /// What the answer may take, when it is a page of a listing.
+    pub(super) budget: Option<ListBudget>,
+}
+
+impl Request<'_> {
+    /// Without headers and body; no byte of a successful answer is read.
+    pub(super) fn new(method: Method, address: Address) -> Self {
+        Self {
+            repeatable: method != Method::POST,
+            method,
+            address,
+            headers: Vec::new(),
+            body: None,
+            limit: 0,
+            sniffs: false,
+            is_redirected: false,
+            budget: None,
+        }
+    }
+}
+
+impl Request<'_> {
+    /// The fields of a form, when it sends one.
+    pub(super) fn form(&self) -> Option<&str> {
+        let is_form = |header: &(&str, String)| header.1 == FORM;
+        let body = self.body.filter(|_| self.headers.iter().any(is_form))?;
+        std::str::from_utf8(body).ok()
+    }
+}
+
+/// An answer, read to its end.
+pub(super) struct Response {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Where it came from.
+    pub(super) address: Address,
+    /// Whether the request had been sent before, so that it may have been done before too.
+    pub(super) is_repeated: bool,
+    /// The memory of the body.
+    _memory: Option<Reservation>,
+}
+
+impl Response {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn all_headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Why there is no response.
+pub(super) struct TransportError {
+    pub(super) error: RegistryError,
+    pub(super) kind: TransportErrorKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransportErrorKind {
+    /// Trying again may help.
+    Transient,
+    /// Trying again may help, but what answered may also speak something else than HTTP.
+    NotHttp,
+    /// There is no secure connection.
+    Tls,
+    Permanent,
+}
+
+impl TransportError {
+    pub(super) fn permanent(error: RegistryError) -> Self {
+        Self {
+            error,
+            kind: TransportErrorKind::Permanent,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            TransportErrorKind::Transient | TransportErrorKind::NotHttp
+        )
+    }
+
+    /// Whether something listens there that does not speak HTTP.
+    pub(super) fn is_not_http(&self) -> bool {
+        self.kind == TransportErrorKind::NotHttp
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.kind == TransportErrorKind::Tls
+    }
+}
+
+/// Sends requests to any host, within the limits of each.
+pub(super) struct Transport {
+    pub(super) client: Client,
+    concurrency: usize,
+    attempts: u32,
+    pub(super) timeout: Duration,
+    limiters: Mutex<BTreeMap<String, Arc<Limiter>>>,
+    observer: Option<Observer>,
+}
+
+impl Transport {
+    pub(super) fn new(options: &OciOptions) -> Result<Self, RegistryError> {
+        Ok(Self {
+            client: Client::new(options)?,
+            concurrency: options.concurrency.get(),
+            attempts: options.attempts,
+            timeout: options.timeout,
+            limiters: Mutex::default(),
+            observer: options.observer.clone(),
+        })
+    }
+
+    /// When a request that begins now must have ended.
+    pub(super) fn deadline(&self, request: &Request<'_>) -> Instant {
+        let now = Instant::now();
+        // A time too far away to be told is as good as a year.
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let deadline = now.checked_add(self.timeout.min(year)).unwrap_or(now);
+        match &request.budget {
+            Some(budget) => deadline.min(budget.deadline()),
+            None => deadline,
+        }
+    }
+
+    /// Sends `request` until there is an answer that will stay what it is, or the deadline
+    /// passes, or it was sent often enough.
+    pub(super) fn send(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Response, TransportError> {
+        let limiter = self.limiter(request.address.authority());
+        let mut failures: u32 = 0;
+        loop {
+            let attempt = {
+                match limiter.permit(deadline) {
+                    Ok(_permit) => self.exchange(request, deadline),
+                    Err(no_permit) => return Err(self.no_permit(&request.address, no_permit)),
+                }
+            };
+            failures = failures.saturating_add(1);
+            let is_last = !request.repeatable || failures >= self.attempts;
+            let asked = match &attempt {
+                Ok(answer) if !retry::is_passing(answer.status) => {
+                    limiter.answered();
+                    return attempt.map(|answer| Response {
+                        is_repeated: failures > 1,
+                        ..answer
+                    });
+                }
+                Ok(answer) => {
+                    let asked = answer.header("retry-after");
+                    let asked =
+                        asked.and_then(|value| retry::retry_after(value, SystemTime::now()));
+                    if answer.status == 429 {
+                        limiter.too_many(asked);
+                    }
+                    // Who says when to come back is asked again then, however often that is.
+                    if is_last && (asked.is_none() || !request.repeatable) {
+                        return attempt;
+                    }
+                    asked
+                }
+                Err(error) if !error.is_transient() => return attempt,
+                Err(error) if error.is_not_http() && request.sniffs => return attempt,
+                Err(_) if is_last || limiter.is_silent() => {
+                    limiter.gave_up();
+                    return attempt;
+                }
+                Err(_) => None,
+            };
+            let pause = retry::pause(failures).max(asked.unwrap_or_default());
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
+                return attempt;
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    fn limiter(&self, authority: &str) -> Arc<Limiter> {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Limiter::new(self.concurrency));
+        let limiter = limiters.entry(authority.to_owned()).or_insert_with(new);
+        Arc::clone(limiter)
+    }
+
+    /// Sends a request once, and reads the answer.
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Response, TransportError> {
+        let begun = Instant::now();
+        let result = self.exchange_unobserved(request, deadline);
+        if let Some(observer) = &self.observer {
+            let address = &request.address;
+            let shown = if address.path().ends_with("/tags/list") && !request.is_redirected {
+                address.to_string()
+            } else {
+                address.with_target(address.path().to_owned()).to_string()
+            };
+            let length = |body: &[u8]| u64::try_from(body.len()).unwrap_or(u64::MAX);
+            observer(&RequestEvent {
+                method: method_name(&request.method),
+                address: shown,
+                outcome: match &result {
+                    Ok(answer) => Ok((answer.status, length(&answer.body))),
+                    Err(failed) => Err(failed.error.to_string()),
+                },
+                elapsed: begun.elapsed(),
+            });
+        }
+        result
+    }
+
+    fn exchange_unobserved(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Response, TransportError> {
+        let address = &request.address;
+        let sent = self.client.send(request, MAX_ERROR_LEN, deadline);
+        let raw = sent.map_err(|failure| self.failure(address, failure))?;
+        let (is_success, limit) = (raw.is_success, raw.limit);
+        let too_large = |what: String| {
+            TransportError::permanent(RegistryError::answer(format!(
+                "the answer of `{}` is too large: more than {what}",
+                address.authority()
+            )))
+        };
+        let headers = raw.headers.iter();
+        let header_len = headers.fold(0_usize, |length, (name, value)| {
+            length
+                .saturating_add(name.as_str().len())
+                .saturating_add(value.len())
+        });
+        if header_len > MAX_HEADER_LEN {
+            return Err(too_large(format!("{MAX_HEADER_LEN} bytes of headers")));
+        }
+        let is_within = |body: &[u8]| u64::try_from(body.len()).is_ok_and(|len| len <= limit);
+        let body = match raw.body {
+            Ok(body) if is_within(&body) && is_success => body,
+            Ok(body) if is_within(&body) => redact(request, body),
+            Ok(_) if is_success => return Err(too_large(format!("{limit} bytes"))),
+            Err(BodyError::Http(error)) if is_success => return Err(cut(address, &error)),
+            Err(BodyError::Memory(error)) => return Err(TransportError::permanent(error)),
+            // The status says enough.
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        if raw.status == 407 {
+            return Err(self.proxy_wants_credentials(address));
+        }
+        Ok(Response {
+            status: raw.status,
+            headers: raw.headers,
+            body,
+            address: address.clone(),
+            is_repeated: false,
+            _memory: raw.memory,
+        })
+    }
+
+    fn no_permit(&self, address: &Address, why: NoPermit) -> TransportError {
+        TransportError::permanent(match why {
+            NoPermit::Late => self.too_slow(address),
+            NoPermit::Closed(wait) => RegistryError::unavailable(format!(
+                "`{}` wants no requests for another {} s",
+                address.authority(),
+                wait.as_secs()
+            )),
+        })
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "GET",
+    }
+}

@@ -1,0 +1,149 @@
+//! Storing a small blob
+//! ([OCI distribution specification, "Pushing blobs"][spec]): begin an upload, then send it all at
+//! once, or in chunks to a registry that does not take that.
+//!
+//! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs
+
+use reqwest::Method;
+
+use super::OciRegistry;
+use super::address::Address;
+use super::auth::{Access, Action};
+use super::error_response::refusal;
+use super::transport::{Request, Response};
+use crate::Digest;
+use crate::error::RegistryError;
+
+const OCTET_STREAM: &str = "application/octet-stream";
+const CHUNK_LEN: usize = 1 << 20;
+
+impl OciRegistry {
+    pub(super) fn store_blob(
+        &self,
+        name: &str,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError> {
+        match self.upload(name, digest, bytes) {
+            // The last request of an upload cannot be repeated, the upload as a whole can; and it
+            // may have worked all the same.
+            Err(error) if error.is_retryable() => self.upload(name, digest, bytes),
+            result => result,
+        }
+    }
+
+    fn upload(&self, name: &str, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
+        let access = Access::new(name, Action::Push);
+        let there = self.address(format!("/v2/{name}/blobs/{digest}"));
+        if (self.send(Request::new(Method::HEAD, there), access)?).is_success() {
+            return Ok(());
+        }
+        let (address, _) = self.begin_upload(name, access)?;
+        let stored = self.end_upload(address, digest, bytes, access)?;
+        match stored.status {
+            200..300 => Ok(()),
+            // So say those that take no blob in one piece, or none that large.
+            400 | 405 | 411 | 413 | 415 | 501 if !bytes.is_empty() => {
+                let stored_in_chunks = self.upload_chunks(name, digest, bytes, access);
+                // If that fails too, the first failure is the one to tell.
+                stored_in_chunks.map_err(|_| refusal(&stored))
+            }
+            _ => Err(refusal(&stored)),
+        }
+    }
+
+    fn upload_chunks(
+        &self,
+        name: &str,
+        digest: &Digest,
+        bytes: &[u8],
+        access: Access<'_>,
+    ) -> Result<(), RegistryError> {
+        let (mut address, chunk_len) = self.begin_upload(name, access)?;
+        let mut sent: usize = 0;
+        for chunk in bytes.chunks(chunk_len) {
+            let end = sent.saturating_add(chunk.len());
+            let mut request = Request::new(Method::PATCH, address.clone());
+            request.headers = vec![
+                ("content-type", OCTET_STREAM.to_owned()),
+                ("content-range", format!("{sent}-{}", end.saturating_sub(1))),
+            ];
+            request.body = Some(chunk);
+            request.repeatable = false;
+            let taken = self.send(request, access)?;
+            if !taken.is_success() {
+                return Err(refusal(&taken));
+            }
+            if taken.header("location").is_some() {
+                address = self.upload_address(&taken)?;
+            }
+            sent = end;
+        }
+        let stored = self.end_upload(address, digest, &[], access)?;
+        if stored.is_success() {
+            Ok(())
+        } else {
+            Err(refusal(&stored))
+        }
+    }
+
+    /// Where to send a blob, and how long a chunk of it is to be.
+    fn begin_upload(
+        &self,
+        name: &str,
+        access: Access<'_>,
+    ) -> Result<(Address, usize), RegistryError> {
+        let uploads = self.address(format!("/v2/{name}/blobs/uploads/"));
+        let mut request = Request::new(Method::POST, uploads);
+        request.body = Some(&[]);
+        // An upload that was begun and forgotten is swept away by the registry.
+        request.repeatable = true;
+        let begun = self.send(request, access)?;
+        if !begun.is_success() {
+            return Err(refusal(&begun));
+        }
+        let least = begun.header("oci-chunk-min-length");
+        let least = least.and_then(|length| length.parse().ok()).unwrap_or(0);
+        Ok((self.upload_address(&begun)?, CHUNK_LEN.max(least)))
+    }
+
+    /// Sends `bytes`, which are all or what is left, and ends the upload.
+    fn end_upload(
+        &self,
+        address: Address,
+        digest: &Digest,
+        bytes: &[u8],
+        access: Access<'_>,
+    ) -> Result<Response, RegistryError> {
+        let address = address.with_query("digest", digest.as_str());
+        let mut request = Request::new(Method::PUT, address);
+        request.limit = super::MAX_MANIFEST_LEN;
+        let content_type = ("content-type", OCTET_STREAM.to_owned());
+        request.headers.push(content_type);
+        request.body = Some(bytes);
+        request.repeatable = false;
+        self.send(request, access)
+    }
+
+    /// Where the registry says that an upload goes on.
+    fn upload_address(&self, answer: &Response) -> Result<Address, RegistryError> {
+        let location = answer.header("location");
+        let Some(mut address) = location.and_then(|location| answer.address.join(location)) else {
+            return Err(RegistryError::answer(format!(
+                "`{}` does not say where to send a blob",
+                answer.address.authority()
+            )));
+        };
+        if address.is_same_host(&answer.address) {
+            // Behind a proxy that ends TLS, registries think that they are spoken to without.
+            address = address.with_scheme(answer.address.scheme);
+        }
+        if self.auth.is_safe(&address) {
+            return Ok(address);
+        }
+        Err(RegistryError::answer(format!(
+            "`{}` wants a blob to be sent over plain HTTP",
+            answer.address.authority()
+        )))
+    }
+}

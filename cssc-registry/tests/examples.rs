@@ -1,0 +1,72 @@
+//! The examples, run on a tree of layouts and on a registry on loopback.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
+#![allow(dead_code, reason = "the examples have a `main` each")]
+
+#[path = "../examples/list_tags.rs"]
+mod list_tags;
+#[path = "../examples/pull_and_push_artifact.rs"]
+mod pull_and_push_artifact;
+#[path = "../examples/referrers.rs"]
+mod referrers;
+
+use std::error::Error;
+use std::io::Write;
+
+use cssc_registry::testing::{Reply, TestRegistry};
+
+type Run = fn(&[String], &mut dyn Write) -> Result<(), Box<dyn Error>>;
+
+fn output(run: Run, arguments: &[&str]) -> String {
+    let arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
+    let mut out = Vec::new();
+    run(&arguments, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn artifacts_and_referrers_in_a_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = format!("layout:{}", folder.path().display());
+    let file = folder.path().join("note.txt");
+    std::fs::write(&file, "clean since Monday\n").unwrap();
+    let file = file.display().to_string();
+    let pushed = output(
+        pull_and_push_artifact::run,
+        &[&layout, "team/notes", "v1", &file],
+    );
+    assert!(pushed.starts_with("stored team/notes@sha256:"), "{pushed}");
+    assert!(pushed.ends_with("\nclean since Monday\n"), "{pushed}");
+    let mut count = 1;
+    for note in ["first", "second"] {
+        let attached = output(referrers::run, &[&layout, "team/notes", "v1", note]);
+        assert!(attached.starts_with("attached sha256:"), "{attached}");
+        count += 1;
+        assert_eq!(attached.lines().count(), count, "{attached}");
+    }
+    let listed = output(list_tags::run, &[&layout, "team/notes", "team/none"]);
+    assert_eq!(
+        listed,
+        "team/none: there is no such repository\nteam/notes:v1\n"
+    );
+}
+
+#[test]
+fn tags_of_a_registry() {
+    let registry = TestRegistry::start(|request| match request.path() {
+        "/v2/python/tags/list" => Reply::json(r#"{"name": "python", "tags": ["3.12", "3.11"]}"#),
+        "/v2/redis/tags/list" => Reply::error(400, "NAME_INVALID"),
+        _ => Reply::error(404, "NAME_UNKNOWN"),
+    })
+    .unwrap();
+    let listed = output(
+        list_tags::run,
+        &[&registry.host(), "redis", "python", "ubuntu"],
+    );
+    assert_eq!(
+        listed.replace(&registry.host(), "HOST"),
+        "python:3.11\npython:3.12\n\
+         redis: unavailable: `HOST` answered 400 Bad Request (NAME_INVALID: so it is)\n\
+         ubuntu: there is no such repository\n"
+    );
+}
