@@ -1,6 +1,7 @@
 //! Laws of a cycle: random plans, outcomes, cancellations and crashes at every step.
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test fails loudly, and its numbers are small"
 )]
@@ -239,9 +240,10 @@ impl World {
             Step::Scan(step) => {
                 let is_vulnerable = self.is_vulnerable(&step.digest);
                 ScanOutcome {
-                    verdict: match is_vulnerable {
-                        false => ScanVerdict::Skip(ScanSkip::NoVulnerability),
-                        true => ScanVerdict::Patch { fixable: 1 },
+                    verdict: if is_vulnerable {
+                        ScanVerdict::Patch { fixable: 1 }
+                    } else {
+                        ScanVerdict::Skip(ScanSkip::NoVulnerability)
                     },
                     fixable: is_vulnerable.then(finding).into_iter().collect(),
                     unfixed: 2,

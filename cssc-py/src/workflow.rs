@@ -195,6 +195,10 @@ impl Cycle {
     /// The images of a plan, in the shape of an outcome's `images`, for originals that are the
     /// manifests of one platform: with the digest of each tag, by `repository:tag`.
     #[staticmethod]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "PyO3 makes the map of a dictionary"
+    )]
     #[pyo3(signature = (plan, digests, *, platform = "linux/amd64"))]
     fn images_of<'py>(
         py: Python<'py>,

@@ -33,7 +33,8 @@ pub(crate) struct Run {
         long,
         value_name = "DIALECT",
         requires = "config",
-        default_value = "documented"
+        value_parser = dialects(),
+        default_value_t
     )]
     dialect: Dialect,
     /// Take only these of the images that the policy selects: a repository, or one image of it; may
@@ -111,15 +112,12 @@ impl Run {
             .as_ref()
             .map(|file| self.workflow(file))
             .transpose()?;
-        let cycle = match &from_file {
-            Some(workflow) => {
-                let policy = || -> Result<Workflow, PolicyReadError> { Ok(workflow.clone()) };
-                run_once(&registry, &state, &self.cycle, &settings, &policy)?
-            }
-            None => {
-                let policy = RegistryPolicy(registry.client());
-                run_once(&registry, &state, &self.cycle, &settings, &policy)?
-            }
+        let cycle = if let Some(workflow) = &from_file {
+            let policy = || -> Result<Workflow, PolicyReadError> { Ok(workflow.clone()) };
+            run_once(&registry, &state, &self.cycle, &settings, &policy)?
+        } else {
+            let policy = RegistryPolicy(registry.client());
+            run_once(&registry, &state, &self.cycle, &settings, &policy)?
         };
         let answer = answer(&cycle);
         let summary = cycle.summary();
