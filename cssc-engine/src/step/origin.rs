@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use cssc_core::cycle::CycleId;
+use cssc_core::name::Platform;
 use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Repository};
 use cssc_registry::{ImageManifest, RegistryClient};
 use serde_json::{Map, Value};
 
 use super::StepError;
-use super::content::MAX_CONFIG_LEN;
+use super::content::{self, MAX_CONFIG_LEN};
 
 /// The name of the original: `registry/repository:tag`.
 pub(super) const NAME: &str = "dev.cssc.patch.origin.name";
@@ -54,7 +55,8 @@ impl Origin<'_> {
     }
 
     /// Writes it on the manifest of a platform, and gives the annotations of the original their
-    /// values again; what the patcher has added stays.
+    /// values again, and the configuration its variant, which Copa drops; what the patcher has
+    /// added stays.
     pub(super) fn write(
         &self,
         manifest: &mut ImageManifest,
@@ -64,38 +66,64 @@ impl Origin<'_> {
     ) -> Result<(), StepError> {
         manifest.annotate(original.annotations());
         let mut entries = self.entries();
+        let mut labels = Vec::new();
         if manifest.is_docker() {
-            entries.extend(self.index.map(|digest| (INDEX, digest.to_string())));
-            return label(manifest, &entries, registry, repository);
+            labels.append(&mut entries);
+            labels.extend(self.index.map(|digest| (INDEX, digest.to_string())));
         }
         manifest.annotate(entries.iter().map(|(key, value)| (*key, value.as_str())));
-        Ok(())
+        let platform = content::config(registry, repository, original)?.platform();
+        let patched = content::config(registry, repository, manifest)?.platform();
+        let variant = platform.filter(|platform| {
+            patched.is_some_and(|patched| {
+                patched.variant().is_none()
+                    && patched.os() == platform.os()
+                    && patched.architecture() == platform.architecture()
+            })
+        });
+        let variant = variant.as_ref().and_then(Platform::variant);
+        if labels.is_empty() && variant.is_none() {
+            return Ok(());
+        }
+        edit_config(manifest, registry, repository, |config| {
+            if let Some(variant) = variant {
+                config.insert("variant".to_owned(), variant.into());
+            }
+            set_labels(config, labels);
+        })
     }
 }
 
-/// Sets labels in the configuration, which has a new digest then.
-fn label(
+/// Changes the configuration, which has a new digest then.
+fn edit_config(
     manifest: &mut ImageManifest,
-    entries: &[(&str, String)],
     registry: &dyn RegistryClient,
     repository: &Repository,
+    edit: impl FnOnce(&mut Map<String, Value>),
 ) -> Result<(), StepError> {
     let bytes = registry.get_blob(repository, manifest.config(), MAX_CONFIG_LEN)?;
     let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
         StepError::permanent(format!("the configuration cannot be read: {error}"))
     })?;
-    let mut config = take_object(&mut document, "config");
-    let mut labels = take_object(&mut config, "Labels");
-    for (key, value) in entries {
-        labels.insert((*key).to_owned(), value.as_str().into());
-    }
-    config.insert("Labels".to_owned(), labels.into());
-    document.insert("config".to_owned(), config.into());
+    edit(&mut document);
     let bytes = serde_json::to_vec(&document)
         .map_err(|error| StepError::permanent(format!("cannot write a configuration: {error}")))?;
     let digest = registry.put_blob(repository, &bytes)?;
     manifest.set_config(digest, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     Ok(())
+}
+
+fn set_labels(document: &mut Map<String, Value>, entries: Vec<(&str, String)>) {
+    if entries.is_empty() {
+        return;
+    }
+    let mut config = take_object(document, "config");
+    let mut labels = take_object(&mut config, "Labels");
+    for (key, value) in entries {
+        labels.insert(key.to_owned(), value.into());
+    }
+    config.insert("Labels".to_owned(), labels.into());
+    document.insert("config".to_owned(), config.into());
 }
 
 /// The object under a key, taken out; an empty one if there is none.

@@ -73,14 +73,15 @@ fn finish(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>,
     let (digest, mut manifest) = match image {
         Image::Manifest(manifest) => (digest, manifest),
         Image::Index(index) => match index.platforms() {
-            // Copa makes an index of one for another platform than its own.
-            [one] if one.platform == step.platform => (
+            // Copa makes an index of one for another platform than its own, and names it without
+            // its variant there. The gate reads the platform in the configuration.
+            [one] => (
                 one.digest.clone(),
                 content::manifest(registry, repository, &one.digest)?,
             ),
             platforms => {
                 return Err(StepError::permanent(format!(
-                    "the patcher pushed an index of {} platforms, not one for {}",
+                    "the patcher pushed an index of {} platforms instead of an image for {}",
                     platforms.len(),
                     step.platform
                 )));

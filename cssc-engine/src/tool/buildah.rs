@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::process::Call;
@@ -197,9 +198,20 @@ impl Work<'_> {
         if let Some(isolation) = &self.buildah.isolation {
             call = call.args(["--isolation", isolation]);
         }
+        let has_no_shell = AtomicBool::new(false);
+        let listen = |line: &str| {
+            if says_no_shell(line) {
+                has_no_shell.store(true, Ordering::Relaxed);
+            }
+            self.job.log.line(line);
+        };
+        let job = Job {
+            log: &listen,
+            ..*self.job
+        };
         let ended = call
             .args([&self.container, "--", "sh", "-c", UPGRADE])
-            .run(self.job)?;
+            .run(&job)?;
         let cannot = |why: String| Err(ToolError::cannot(program, why));
         match (ended.code(), ended.said.as_str()) {
             (Some(NO_PACKAGE_MANAGER), _) => cannot(
@@ -207,7 +219,7 @@ impl Work<'_> {
                  yum or zypper"
                     .to_owned(),
             ),
-            (Some(code), said) if code != 0 && says_no_shell(said) => {
+            (Some(code), _) if code != 0 && has_no_shell.load(Ordering::Relaxed) => {
                 cannot("the image has no shell".to_owned())
             }
             (Some(125 | 126), said) if self.buildah.isolation.as_deref() != Some("chroot") => {
@@ -282,10 +294,10 @@ impl Work<'_> {
     }
 }
 
-/// Whether the runtime says that it has not found the shell.
-fn says_no_shell(said: &str) -> bool {
-    said.contains("sh")
-        && (said.contains("executable file not found") || said.contains("no such file"))
+/// Whether a runtime says that it has not found the shell: `exec: "sh": executable file not found in
+/// $PATH`, or the same with the path that it tried.
+fn says_no_shell(line: &str) -> bool {
+    line.contains("sh\": executable file not found") || line.contains("/sh: no such file")
 }
 
 /// A name that belongs to the target alone, so that what a crash left is found again.

@@ -15,8 +15,9 @@ const NEEDED: Version = Version(0, 11, 0);
 
 /// Where `BuildKit` listens unless it is told otherwise.
 const DEFAULT_SOCKET: &str = "/run/buildkit/buildkitd.sock";
-/// How much earlier than its caller Copa gives up, so that it ends in order.
-const EARLIER: Duration = Duration::from_secs(5);
+/// How much later than its caller Copa gives up, who ends it in order and can tell why. Without a
+/// limit it takes five minutes.
+const LATER: Duration = Duration::from_secs(60);
 /// It leaves a platform out that fails, or publishes what is not fixed.
 const REFUSED: &str = "--ignore-errors";
 
@@ -105,8 +106,8 @@ impl Patcher for Copa {
         {
             return Err(ToolError::cannot(&options.program, why));
         }
-        let limit = options.time_limit.saturating_sub(EARLIER);
-        let timeout = format!("{}s", limit.as_secs().max(1));
+        let limit = options.time_limit.saturating_add(LATER);
+        let timeout = format!("{}s", limit.as_secs());
         let temporary = job.folder.join("tmp");
         fs::create_dir_all(&temporary)
             .map_err(|error| ToolError::file("make", &temporary, error))?;

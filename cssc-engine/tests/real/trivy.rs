@@ -1,0 +1,41 @@
+//! Trivy itself.
+
+use std::collections::BTreeSet;
+
+use cssc_core::cycle::ScanOutcome;
+use cssc_core::scan::ScanVerdict;
+use cssc_engine::tool::{ImageRef, Scanner, Version};
+
+use crate::setting::{Setting, advisories, host, repository, trivy};
+
+#[test]
+fn it_is_new_enough_and_finds_what_the_image_was_made_with() {
+    let Some(setting) = Setting::get() else {
+        return;
+    };
+    let version = setting.job(|job| trivy().check(job)).unwrap();
+    assert_eq!(version, Some(Version(0, 76, 0)));
+    let (report, _) = setting.scan(&trivy(), &setting.image("12"));
+    let scan = ScanOutcome::from(&report);
+    let found: BTreeSet<String> = scan
+        .fixable
+        .iter()
+        .map(|finding| finding.vulnerability_id().to_owned())
+        .collect();
+    assert_eq!(found, advisories());
+    assert_eq!(scan.unfixed, 1, "that of bash, which nothing mends");
+    let fixable = report.fixable();
+    assert_eq!(report.verdict(), ScanVerdict::Patch { fixable });
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let Some(setting) = Setting::get() else {
+        return;
+    };
+    let missing = ImageRef::new(host(), repository(), "13".parse().unwrap());
+    let error = setting.job(|job| trivy().scan(&missing, job)).unwrap_err();
+    assert!(error.is_retryable());
+    let text = error.to_string();
+    assert!(text.contains("ended with exit code 1: "), "{text}");
+}
