@@ -2,19 +2,16 @@
 
 use cssc_core::cycle::Interrupt;
 use cssc_core::scan::{Evidence, ImageMismatch, PublishVerdict, ScanSkip, ScanVerdict};
-use cssc_engine::tool::{Buildah, ImageRef, Patcher, ToolOptions};
+use cssc_engine::tool::{Buildah, ImageRef, Patcher};
 use serde_json::{Value, json};
 
-use crate::setting::{
-    Leftovers, Setting, args, buildah_says, host, push_changed, repository, trivy,
-};
+use crate::leftovers::Leftovers;
+use crate::setting::{Setting, buildah_says, host, push_changed, repository, trivy};
 
 const OWN: &str = "linux/amd64";
 
 fn buildah() -> Buildah {
-    let mut options = ToolOptions::new("buildah");
-    options.extra = args("REAL_BUILDAH_ARGS");
-    Buildah::new(options).isolation("chroot")
+    Buildah::default().isolation("chroot")
 }
 
 /// A tag of Buildah's tests with the one named, if it is there.
@@ -34,13 +31,13 @@ fn what_trivy_finds_is_gone_after_the_patch_and_the_rest_stays() {
     };
     assert!(setting.job(|job| buildah().check(job)).unwrap().is_some());
     let original = setting.image("12");
-    let (before, report) = setting.scan(&trivy(), &original);
+    let (before, report) = setting.scan(&trivy(&setting), &original);
     let there = Leftovers::look();
     let patched = setting.patch(&buildah(), (&original, OWN), &report, "12-b1");
     patched.unwrap_or_else(|error| setting.fail(&error));
     assert_eq!(there.new_ones(), [""; 0]);
 
-    let (after, _) = setting.scan(&trivy(), &setting.image("12-b1"));
+    let (after, _) = setting.scan(&trivy(&setting), &setting.image("12-b1"));
     let clean = ScanVerdict::Skip(ScanSkip::NoVulnerability);
     assert_eq!(after.verdict(), clean);
     let evidence = Evidence::compare(&before, &after);
@@ -58,7 +55,7 @@ fn a_docker_image_stays_one_with_its_health_check() {
     };
     push_changed("docker", &["--healthcheck", "CMD true"]);
     let original = setting.image("docker");
-    let (_, report) = setting.scan(&trivy(), &original);
+    let (_, report) = setting.scan(&trivy(&setting), &original);
     let patched = setting.patch(&buildah(), (&original, OWN), &report, "docker-1");
     patched.unwrap_or_else(|error| setting.fail(&error));
     assert!(setting.manifest("docker-1").unwrap().0.is_docker());

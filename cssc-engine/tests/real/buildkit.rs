@@ -27,7 +27,7 @@ impl BuildKit {
              [registry.\"ghcr.io\"]\nmirrors = [\"{registry}\"]\n"
         );
         fs::write(&config, text).unwrap();
-        let process = Command::new(value("REAL_BUILDKITD"))
+        let process = Command::new("buildkitd")
             .arg("--config")
             .arg(config)
             .stdout(Stdio::null())

@@ -12,13 +12,14 @@ use cssc_registry::{Descriptor, Image, Manifest, Reference, RegistryClient};
 use serde_json::{Value, json};
 
 use crate::buildkit::BuildKit;
-use crate::setting::{Leftovers, Setting, repository, trivy, value};
+use crate::leftovers::Leftovers;
+use crate::setting::{Setting, repository, trivy, value};
 
 const OWN: &str = "linux/amd64";
 const ARM: &str = "linux/arm64/v8";
 
 fn copa() -> Copa {
-    Copa::new(ToolOptions::new(value("REAL_COPA"))).address(value("REAL_BUILDKIT"))
+    Copa::default()
 }
 
 /// Images with something to fix, for Copa or the stand-in, and what finds it.
@@ -36,7 +37,7 @@ fn copa_does_what_is_relied_upon() {
     let images = Images {
         own: setting.image("12"),
         arm: setting.image("12-arm64"),
-        scanner: trivy(),
+        scanner: trivy(&setting),
     };
     relied_upon(&setting, &copa(), &images, "real");
 }
@@ -200,7 +201,7 @@ fn an_exit_code_of_1_may_come_with_a_tag() {
     let Some(setting) = Setting::get() else {
         return;
     };
-    let mut options = ToolOptions::new(value("REAL_COPA"));
+    let mut options = ToolOptions::new("copa");
     let vex = [
         "--format",
         "openvex",
@@ -208,9 +209,9 @@ fn an_exit_code_of_1_may_come_with_a_tag() {
         "/no/such/folder/vex.json",
     ];
     options.extra = vex.map(str::to_owned).into();
-    let copa = Copa::new(options).address(value("REAL_BUILDKIT"));
+    let copa = Copa::new(options);
     let original = setting.image("12");
-    let (_, report) = setting.scan(&trivy(), &original);
+    let (_, report) = setting.scan(&trivy(&setting), &original);
     let error = setting.patch(&copa, (&original, OWN), &report, "12-exit1");
     let text = error.unwrap_err().to_string();
     assert!(text.contains("ended with exit code 1"), "{text}");
@@ -223,11 +224,11 @@ fn what_cancels_a_patch_or_ends_its_time_leaves_nothing() {
         return;
     };
     let original = setting.image("12");
-    let (_, report) = setting.scan(&trivy(), &original);
+    let (_, report) = setting.scan(&trivy(&setting), &original);
     let (tags, there) = (setting.tags(), Leftovers::look());
-    let mut options = ToolOptions::new(value("REAL_COPA"));
+    let mut options = ToolOptions::new("copa");
     options.time_limit = Duration::from_secs(2);
-    let slow = Copa::new(options).address(value("REAL_BUILDKIT"));
+    let slow = Copa::new(options);
     let error = setting.patch(&slow, (&original, OWN), &report, "12-late");
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ToolErrorKind::TimedOut, "{error}");
@@ -247,8 +248,8 @@ fn a_buildkit_that_is_not_there_is_told_at_once_and_one_that_goes_in_the_end() {
         return;
     };
     let original = setting.image("12");
-    let (_, report) = setting.scan(&trivy(), &original);
-    let nowhere = Copa::new(ToolOptions::new(value("REAL_COPA"))).address("unix:///no/such/socket");
+    let (_, report) = setting.scan(&trivy(&setting), &original);
+    let nowhere = Copa::new(ToolOptions::new("copa")).address("unix:///no/such/socket");
     let begun = Instant::now();
     let error = setting.patch(&nowhere, (&original, OWN), &report, "12-nowhere");
     let text = error.unwrap_err().to_string();
@@ -256,7 +257,7 @@ fn a_buildkit_that_is_not_there_is_told_at_once_and_one_that_goes_in_the_end() {
     assert!(begun.elapsed() < Duration::from_secs(60), "it waited");
 
     let buildkit = BuildKit::start();
-    let copa = Copa::new(ToolOptions::new(value("REAL_COPA"))).address(buildkit.address());
+    let copa = Copa::new(ToolOptions::new("copa")).address(buildkit.address());
     let stop = buildkit.stopper();
     setting.at = Some(("Get:", Box::new(stop)));
     let error = setting.patch(&copa, (&original, OWN), &report, "12-gone");
@@ -271,7 +272,7 @@ fn a_registry_that_takes_nothing_is_told_after_the_patch() {
         return;
     };
     let original = setting.image("12");
-    let (_, report) = setting.scan(&trivy(), &original);
+    let (_, report) = setting.scan(&trivy(&setting), &original);
     let read_only = ImageRef::new(
         value("REAL_READ_ONLY").parse().unwrap(),
         repository(),
@@ -290,7 +291,7 @@ fn a_platform_that_cannot_run_here_is_told_before_anything_is_done() {
         return;
     };
     let original = setting.image("12-s390x");
-    let (_, report) = setting.scan(&trivy(), &original);
+    let (_, report) = setting.scan(&trivy(&setting), &original);
     let error = setting.patch(&copa(), (&original, "linux/s390x"), &report, "12-foreign");
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ToolErrorKind::Unsupported, "{error}");
@@ -306,7 +307,7 @@ fn an_original_with_copas_label_comes_out_as_another_image() {
         return;
     };
     let base = setting.image("12");
-    let (_, report) = setting.scan(&trivy(), &base);
+    let (_, report) = setting.scan(&trivy(&setting), &base);
     let patched = setting.patch(&copa(), (&base, OWN), &report, "labelled");
     patched.unwrap_or_else(|error| setting.fail(&error));
     let original = setting.image("labelled");

@@ -14,5 +14,6 @@
 mod buildah;
 mod buildkit;
 mod copa;
+mod leftovers;
 mod setting;
 mod trivy;

@@ -5,14 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use cssc_core::cycle::Interrupt;
 use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Listing, Registry, Repository, ScanReport};
 use cssc_engine::tool::{
-    Access, ImageRef, Job, PatchRequest, Patcher, Scanner, StopToken, ToolError, ToolOptions, Trivy,
+    Access, ImageRef, Job, PatchRequest, Patcher, Scanner, StopToken, ToolError, Trivy,
 };
 use cssc_registry::{Image, ImageManifest, OciOptions, OciRegistry, Reference, RegistryClient};
 
@@ -35,23 +33,20 @@ pub(crate) fn value(name: &str) -> String {
     std::env::var(name).unwrap()
 }
 
-/// The arguments in a variable.
-pub(crate) fn args(name: &str) -> Vec<String> {
-    value(name).split(' ').map(str::to_owned).collect()
-}
-
 pub(crate) fn host() -> Registry {
     value("REAL_REGISTRY").parse().unwrap()
 }
 
 pub(crate) fn repository() -> Repository {
-    value("REAL_REPOSITORY").parse().unwrap()
+    "debian".parse().unwrap()
 }
 
-pub(crate) fn trivy() -> Trivy {
-    let mut options = ToolOptions::new(value("REAL_TRIVY"));
-    options.extra = args("REAL_TRIVY_ARGS");
-    Trivy::new(options)
+/// As a cycle prepares it: with its database.
+pub(crate) fn trivy(setting: &Setting) -> Trivy {
+    let trivy = Trivy::default();
+    let prepared = setting.job(|job| trivy.prepare(job));
+    prepared.unwrap_or_else(|error| setting.fail(&error));
+    trivy
 }
 
 /// The fixable vulnerabilities that the images were made with.
@@ -68,7 +63,7 @@ pub(crate) fn advisories() -> BTreeSet<String> {
 /// What Buildah answers about the storage where the tests make images.
 pub(crate) fn buildah_says(arguments: &[&str]) -> String {
     let output = Command::new("buildah")
-        .args(args("REAL_STORAGE_ARGS"))
+        .args(value("REAL_STORAGE_ARGS").split(' '))
         .args(arguments)
         .output()
         .unwrap();
@@ -81,7 +76,7 @@ pub(crate) fn buildah_says(arguments: &[&str]) -> String {
 pub(crate) fn push_changed(tag: &str, changes: &[&str]) {
     let tls = "--tls-verify=false";
     let name = |tag: &str| format!("docker://{}/{}:{tag}", host(), repository());
-    let container = buildah_says(&["from", tls, &name(&value("REAL_TAG"))]);
+    let container = buildah_says(&["from", tls, &name("12")]);
     let container = container.trim();
     buildah_says(&[&["config"], changes, &[container]].concat());
     let target = name(tag);
@@ -196,60 +191,4 @@ impl Setting {
         };
         self.job(|job| patcher.patch(&request, job))
     }
-}
-
-/// What there is of mounts, processes and files on this machine.
-pub(crate) struct Leftovers(BTreeSet<String>);
-
-impl Leftovers {
-    pub(crate) fn look() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        // BuildKit may hold an image mounted for a moment after it has ended its work.
-        let mounts = mounts.lines().filter(|line| !line.contains("/buildkit"));
-        let files = ["/tmp", "/var/tmp", "/var/lib/containers", "/run/containers"]
-            .into_iter()
-            .filter_map(|folder| fs::read_dir(folder).ok())
-            .flatten()
-            .map(|entry| entry.unwrap().path().display().to_string());
-        Self(
-            mounts
-                .map(str::to_owned)
-                .chain(processes())
-                .chain(files)
-                .collect(),
-        )
-    }
-
-    /// What there is now that was not. A process that was killed needs a moment to be gone.
-    pub(crate) fn new_ones(&self) -> Vec<String> {
-        let mut new = Vec::new();
-        for _ in 0..30 {
-            new = Self::look().0.difference(&self.0).cloned().collect();
-            if new.is_empty() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        new
-    }
-}
-
-/// Processes of the tools and of what they run.
-fn processes() -> impl Iterator<Item = String> {
-    let tools = [
-        "buildah",
-        "copa",
-        "trivy",
-        "apt-get",
-        "dpkg",
-        "runc",
-        "qemu-aarch64",
-    ];
-    let running = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    running
-        .filter_map(|entry| {
-            let name = fs::read_to_string(entry.path().join("comm")).ok()?;
-            Some(format!("{} {}", name.trim(), entry.path().display()))
-        })
-        .filter(move |name| tools.iter().any(|tool| name.starts_with(tool)))
 }

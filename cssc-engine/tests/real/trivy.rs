@@ -13,9 +13,9 @@ fn it_is_new_enough_and_finds_what_the_image_was_made_with() {
     let Some(setting) = Setting::get() else {
         return;
     };
-    let version = setting.job(|job| trivy().check(job)).unwrap();
+    let version = setting.job(|job| trivy(&setting).check(job)).unwrap();
     assert_eq!(version, Some(Version(0, 76, 0)));
-    let (report, _) = setting.scan(&trivy(), &setting.image("12"));
+    let (report, _) = setting.scan(&trivy(&setting), &setting.image("12"));
     let scan = ScanOutcome::from(&report);
     let found: BTreeSet<String> = scan
         .fixable
@@ -34,7 +34,9 @@ fn an_image_that_is_not_there_is_told() {
         return;
     };
     let missing = ImageRef::new(host(), repository(), "13".parse().unwrap());
-    let error = setting.job(|job| trivy().scan(&missing, job)).unwrap_err();
+    let error = setting
+        .job(|job| trivy(&setting).scan(&missing, job))
+        .unwrap_err();
     assert!(error.is_retryable());
     let text = error.to_string();
     assert!(text.contains("ended with exit code 1: "), "{text}");

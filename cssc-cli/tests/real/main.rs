@@ -1,0 +1,17 @@
+//! The whole workflow with the tools themselves, on Debian images with known vulnerabilities.
+//!
+//! `cssc-engine/tests/real/with-image cargo test -p cssc-cli --test real`
+//!
+//! Without that environment the tests say that they are skipped.
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail loudly"
+)]
+
+mod chapter;
+mod interrupted;
+mod place;
+mod platforms;

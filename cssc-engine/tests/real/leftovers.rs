@@ -1,0 +1,62 @@
+//! What tools leave behind on the machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+/// What there is of mounts, processes and files on this machine.
+pub(crate) struct Leftovers(BTreeSet<String>);
+
+impl Leftovers {
+    pub(crate) fn look() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        // BuildKit may hold an image mounted for a moment after it has ended its work.
+        let mounts = mounts.lines().filter(|line| !line.contains("/buildkit"));
+        let files = ["/tmp", "/var/tmp", "/var/lib/containers", "/run/containers"]
+            .into_iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flatten()
+            .map(|entry| entry.unwrap().path().display().to_string());
+        Self(
+            mounts
+                .map(str::to_owned)
+                .chain(processes())
+                .chain(files)
+                .collect(),
+        )
+    }
+
+    /// What there is now that was not. A process that was killed needs a moment to be gone.
+    pub(crate) fn new_ones(&self) -> Vec<String> {
+        let mut new = Vec::new();
+        for _ in 0..30 {
+            new = Self::look().0.difference(&self.0).cloned().collect();
+            if new.is_empty() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        new
+    }
+}
+
+/// Processes of the tools and of what they run.
+fn processes() -> impl Iterator<Item = String> {
+    let tools = [
+        "buildah",
+        "copa",
+        "trivy",
+        "apt-get",
+        "dpkg",
+        "runc",
+        "qemu-aarch64",
+    ];
+    let running = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    running
+        .filter_map(|entry| {
+            let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+            Some(format!("{} {}", name.trim(), entry.path().display()))
+        })
+        .filter(move |name| tools.iter().any(|tool| name.starts_with(tool)))
+}
