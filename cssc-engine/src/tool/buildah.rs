@@ -149,7 +149,10 @@ impl Work<'_> {
         // The same tag may be another image by now, so what is here does not count.
         let pull = ["pull", "--quiet", "--policy", "always"];
         let said = self.listen(self.call().args(pull).args(&self.reach).arg(self.source()))?;
-        Ok(said.lines().last().unwrap_or_default().trim().to_owned())
+        // Beside a warning that the image is for another platform than this machine's.
+        let is_id = |line: &&str| line.len() == 64 && line.bytes().all(|b| b.is_ascii_hexdigit());
+        let id = said.lines().map(str::trim).find(is_id);
+        Ok(id.unwrap_or_default().to_owned())
     }
 
     /// `buildah from` runs the triggers of the image and drops them: neither is what a patch does.
