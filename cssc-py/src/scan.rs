@@ -42,8 +42,11 @@ pub(crate) fn compare_scans<'py>(
     after: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
     let (before, after) = (read(py, before)?, read(py, after)?);
-    let evidence = py.detach(|| Evidence::compare(&before, &after));
-    let reason = match evidence.decides() {
+    let (evidence, verdict) = py.detach(|| {
+        let evidence = Evidence::compare(&before, &after);
+        (evidence, PublishVerdict::between(&before, &after))
+    });
+    let reason = match verdict {
         PublishVerdict::Publish => None,
         PublishVerdict::Withhold(why) => Some(why.to_string()),
     };

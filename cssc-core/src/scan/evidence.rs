@@ -162,6 +162,17 @@ pub enum PublishVerdict {
     Withhold(Withheld),
 }
 
+impl PublishVerdict {
+    /// The verdict on a candidate whose scan is `after`, made from the image whose scan is `before`:
+    /// it must be the same image, as far as scans tell, and a better one.
+    pub fn between(before: &ScanReport, after: &ScanReport) -> Self {
+        match ImageMismatch::between(before, after) {
+            Some(mismatch) => Self::Withhold(Withheld::AnotherImage(mismatch)),
+            None => Evidence::compare(before, after).decides(),
+        }
+    }
+}
+
 /// Why a patched candidate gets no tag. Prints as the reason, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
