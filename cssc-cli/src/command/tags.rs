@@ -1,5 +1,7 @@
 //! `cssc tags`: questions about the tags of one repository.
 
+use std::borrow::Cow;
+
 use clap::{Args, Subcommand};
 use cssc_core::tags::{Lineage, Lineages, NoOriginal, PatchTag};
 use cssc_core::{Listing, Repository, Tag, TagConvention};
@@ -96,7 +98,7 @@ struct ListRow<'a> {
 impl Row<4> for ListRow<'_> {
     const HEADS: [&'static str; 4] = ["TAG", "PATCHES", "LATEST", "NEXT"];
 
-    fn cells(&self) -> [String; 4] {
+    fn cells(&self) -> [Cow<'_, str>; 4] {
         let patches = self.patches.len().to_string();
         [
             self.tag.to_owned(),
@@ -104,6 +106,7 @@ impl Row<4> for ListRow<'_> {
             self.latest.clone(),
             text(self.next),
         ]
+        .map(Cow::from)
     }
 
     fn tsv(&self) -> String {
@@ -156,8 +159,8 @@ struct LatestRow<'a> {
 impl Row<2> for LatestRow<'_> {
     const HEADS: [&'static str; 2] = ["TAG", "LATEST"];
 
-    fn cells(&self) -> [String; 2] {
-        [self.tag.to_owned(), self.latest.clone()]
+    fn cells(&self) -> [Cow<'_, str>; 2] {
+        [self.tag.to_owned(), self.latest.clone()].map(Cow::from)
     }
 
     fn tsv(&self) -> String {
@@ -191,8 +194,8 @@ struct NextRow<'a> {
 impl Row<2> for NextRow<'_> {
     const HEADS: [&'static str; 2] = ["TAG", "NEXT"];
 
-    fn cells(&self) -> [String; 2] {
-        [self.tag.to_owned(), text(self.next)]
+    fn cells(&self) -> [Cow<'_, str>; 2] {
+        [self.tag.to_owned(), text(self.next)].map(Cow::from)
     }
 
     fn tsv(&self) -> String {
@@ -227,7 +230,7 @@ fn next(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
 }
 
 /// Prints an answer for each original; for one that was asked for by name, the answer alone.
-fn answers<R: Row<2>>(
+fn answers<R: Row<2> + Serialize>(
     question: &Question,
     rows: impl Iterator<Item = R> + Clone,
 ) -> Result<(), Failure> {

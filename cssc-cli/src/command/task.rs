@@ -1,5 +1,7 @@
 //! `cssc task`: the runs of the three tasks, and what they printed.
 
+use std::borrow::Cow;
+
 use std::thread;
 use std::time::Duration;
 
@@ -93,7 +95,7 @@ impl Row<7> for &Run {
         "RUN", "TASK", "STATUS", "IMAGE", "STARTED", "FINISHED", "REASON",
     ];
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [Cow<'_, str>; 7] {
         let image = self
             .image()
             .map(|image| format!("{}:{}", image.repository, image.tag));
@@ -106,6 +108,7 @@ impl Row<7> for &Run {
             self.finished().map(time).unwrap_or_default(),
             self.reason().map(ToString::to_string).unwrap_or_default(),
         ]
+        .map(Cow::from)
     }
 
     fn plain(&self) -> String {

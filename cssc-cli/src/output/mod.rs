@@ -4,7 +4,7 @@ pub(crate) mod calendar;
 pub(crate) mod diagnostics;
 pub(crate) mod rows;
 pub(crate) mod suggest;
-pub(crate) mod table;
+mod table;
 
 use std::fmt;
 use std::io::{self, BufWriter, StdoutLock, Write};

@@ -1,18 +1,21 @@
 //! One row, printed in each of the four formats.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use super::Output;
 use super::table::Columns;
 use crate::args::Format;
-use crate::exit::Failure;
+use crate::exit::{Failure, OutputError};
 
 /// What is printed a line each, or as an element of a JSON list.
-pub(crate) trait Row<const N: usize>: Serialize {
+pub(crate) trait Row<const N: usize> {
     /// The heads of the table.
     const HEADS: [&'static str; N];
 
     /// The cells of the table.
-    fn cells(&self) -> [String; N];
+    fn cells(&self) -> [Cow<'_, str>; N];
 
     /// The values that tabs separate; those of the table unless it leaves out what is the same in
     /// all rows.
@@ -20,30 +23,31 @@ pub(crate) trait Row<const N: usize>: Serialize {
         self.cells().join("\t")
     }
 
-    /// The one name that is printed alone.
-    fn plain(&self) -> String;
+    /// The one name that is printed alone; where there is none, all that tabs separate.
+    fn plain(&self) -> String {
+        self.tsv()
+    }
 }
 
 /// Prints rows; they are made twice for a table, which must know how wide its columns are.
-pub(crate) fn print<const N: usize, R: Row<N>, I: Iterator<Item = R>>(
+pub(crate) fn print<const N: usize, R: Row<N> + Serialize, I: Iterator<Item = R>>(
     format: Format,
     rows: impl Fn() -> I,
 ) -> Result<(), Failure> {
-    let mut out = match format {
-        Format::Json => return super::json_list(rows()),
-        _ => super::stdout(),
-    };
     match format {
-        Format::Table => {
-            let mut columns = Columns::new(R::HEADS);
-            for row in rows() {
-                columns.measure(row.cells().each_ref().map(|cell| cell as _));
-            }
-            columns.write_heads(&mut out)?;
-            for row in rows() {
-                columns.write(&mut out, row.cells().each_ref().map(|cell| cell as _))?;
-            }
-        }
+        Format::Json => super::json_list(rows()),
+        _ => print_text(format, rows),
+    }
+}
+
+/// Prints rows as a table, or a line each. A JSON document is its caller's.
+pub(crate) fn print_text<const N: usize, R: Row<N>, I: Iterator<Item = R>>(
+    format: Format,
+    rows: impl Fn() -> I,
+) -> Result<(), Failure> {
+    let mut out = super::stdout();
+    match format {
+        Format::Table => table(&mut out, rows)?,
         Format::Tsv => {
             for row in rows() {
                 writeln!(out, "{}", row.tsv())?;
@@ -56,5 +60,21 @@ pub(crate) fn print<const N: usize, R: Row<N>, I: Iterator<Item = R>>(
         }
     }
     out.flush()?;
+    Ok(())
+}
+
+/// Writes rows as a table.
+pub(crate) fn table<const N: usize, R: Row<N>, I: Iterator<Item = R>>(
+    out: &mut Output,
+    rows: impl Fn() -> I,
+) -> Result<(), OutputError> {
+    let mut columns = Columns::new(R::HEADS);
+    for row in rows() {
+        columns.measure(&row.cells());
+    }
+    columns.write_heads(out)?;
+    for row in rows() {
+        columns.write(out, &row.cells())?;
+    }
     Ok(())
 }

@@ -45,7 +45,7 @@ fn files(place: &Place) -> Vec<String> {
             let name = name.display().to_string();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.contains("state.db") && !name.ends_with(".lock") {
+            } else if !name.contains("state.db") && !name.contains(".lock") {
                 found.push(name);
             }
         }

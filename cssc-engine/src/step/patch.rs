@@ -33,19 +33,17 @@ pub(super) fn perform(
     let made = context.with_tool(|job| patcher.patch(&request, job));
     // Neither exit code nor text tells what a patcher has pushed.
     let after = registry.resolve(repository, &reference);
-    let outcome = made.and_then(|_| match after? {
+    let outcome = made.and_then(|()| match after? {
         Some(after) if Some(&after) != before.as_ref() => finish(step, context),
         _ => Ok(None),
     });
     remove(&beside, step, context)?;
-    Ok(match outcome? {
-        Some(candidate) => PatchOutcome::Made(candidate),
-        None => {
-            let message = "the patcher ended well and made no other image";
-            context.log.line(message);
-            PatchOutcome::NothingMade
-        }
-    })
+    if let Some(candidate) = outcome? {
+        return Ok(PatchOutcome::Made(candidate));
+    }
+    let message = "the patcher ended well and made no other image";
+    context.log.line(message);
+    Ok(PatchOutcome::NothingMade)
 }
 
 /// Copa takes an image with this label for one that it has patched, and patches what the label

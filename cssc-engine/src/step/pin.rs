@@ -164,9 +164,12 @@ fn made_from(
         return Ok((Some(entry.digest.clone()), false));
     }
     // Copa may name the index of an original for every platform of it.
-    let of_platform = |named: Digest| match named == original.digest {
-        true => entry.digest.clone(),
-        false => named,
+    let of_platform = |named: Digest| {
+        if named == original.digest {
+            entry.digest.clone()
+        } else {
+            named
+        }
     };
     let patch = content::manifest(registry, repository, &held.digest)?;
     if let Some(named) = origin::named(&patch.annotations()) {

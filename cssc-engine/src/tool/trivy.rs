@@ -104,7 +104,7 @@ fn is_hidden(name: &str) -> bool {
         Some(begin) => name.starts_with(begin),
         None => name == *known,
     };
-    name.starts_with("TRIVY_") && !PASSED_ON.iter().any(|known| is_passed_on(&known))
+    name.starts_with("TRIVY_") && !PASSED_ON.iter().any(is_passed_on)
 }
 
 /// An empty file, instead of one in the working directory.

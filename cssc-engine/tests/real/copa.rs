@@ -131,7 +131,7 @@ fn relied_upon(setting: &Setting, copa: &Copa, images: &Images, name: &str) {
     // A tag that is there is overwritten; the log has errors though all went well; the original's
     // layers come first; and Copa's own label is beside the others.
     let (original, config) = setting
-        .manifest(&images.own.digest().unwrap().to_string())
+        .manifest(images.own.digest().unwrap().as_ref())
         .unwrap();
     let reference = Reference::Tag(tag("own").parse().unwrap());
     let there = original.to_manifest();
@@ -188,10 +188,10 @@ fn relied_upon(setting: &Setting, copa: &Copa, images: &Images, name: &str) {
         panic!("{:?}", index.platforms())
     };
     assert_eq!(one.platform.to_string(), "linux/arm64");
-    let (_, patched) = setting.manifest(&one.digest.to_string()).unwrap();
+    let (_, patched) = setting.manifest(one.digest.as_ref()).unwrap();
     assert_eq!(patched.platform().unwrap().to_string(), "linux/arm64");
     let (_, original) = setting
-        .manifest(&images.arm.digest().unwrap().to_string())
+        .manifest(images.arm.digest().unwrap().as_ref())
         .unwrap();
     assert!(patched.begins_with(&original));
 }

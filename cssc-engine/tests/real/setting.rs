@@ -17,6 +17,8 @@ use cssc_registry::{Image, ImageManifest, OciOptions, OciRegistry, Reference, Re
 /// What is left behind is counted on the whole machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+type Call = Box<dyn Fn() + Send + Sync>;
+
 pub(crate) struct Setting {
     pub(crate) registry: OciRegistry,
     pub(crate) log: Mutex<String>,
@@ -24,7 +26,7 @@ pub(crate) struct Setting {
     /// Cancels when a line has these words.
     pub(crate) cancel_at: &'static str,
     /// Called when a line has these words.
-    pub(crate) at: Option<(&'static str, Box<dyn Fn() + Send + Sync>)>,
+    pub(crate) at: Option<(&'static str, Call)>,
     pub(crate) folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }

@@ -1,5 +1,7 @@
 //! What the current cycle has come to.
 
+use std::borrow::Cow;
+
 use clap::{Args, ValueEnum};
 use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
@@ -116,7 +118,7 @@ impl Row<11> for &StatusRow {
         "REASON",
     ];
 
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [Cow<'_, str>; 11] {
         fn text(value: Option<&impl ToString>) -> String {
             value.map(ToString::to_string).unwrap_or_default()
         }
@@ -134,6 +136,7 @@ impl Row<11> for &StatusRow {
             text(self.patch_run_id.as_ref()),
             text(reason),
         ]
+        .map(Cow::from)
     }
 
     fn plain(&self) -> String {
