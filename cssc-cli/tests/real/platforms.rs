@@ -55,23 +55,23 @@ fn every_platform(patcher: &str, repository: &str, options: &str) {
     let foreign = platform(many, "linux/s390x");
     assert_eq!(foreign["outcome"], "failed", "{foreign}");
 
-    let unpatched = place.manifest(&format!("{repository}:12")).unwrap();
-    let patched = place.manifest(&format!("{repository}:12-1")).unwrap();
-    let (before, after) = (digests(&unpatched), digests(&patched));
+    let old = place.manifest(&format!("{repository}:12")).unwrap();
+    let new = place.manifest(&format!("{repository}:12-1")).unwrap();
+    let (before, after) = (digests(&old), digests(&new));
     // amd64, arm64, s390x, and the attestation of amd64's manifest, which is another one now.
     assert_eq!((before.len(), after.len()), (4, 3));
     assert_ne!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
-    assert_eq!(unpatched["manifests"][2], patched["manifests"][2]);
+    assert_eq!(old["manifests"][2], new["manifests"][2]);
     for index in 0..2 {
         for key in ["mediaType", "platform", "annotations"] {
-            let [was, is] = [&unpatched, &patched].map(|of| &of["manifests"][index][key]);
+            let [was, is] = [&old, &new].map(|of| &of["manifests"][index][key]);
             assert_eq!(was, is, "{key}");
         }
     }
     assert_eq!(
-        patched["annotations"]["org.opencontainers.image.version"],
-        unpatched["annotations"]["org.opencontainers.image.version"]
+        new["annotations"]["org.opencontainers.image.version"],
+        old["annotations"]["org.opencontainers.image.version"]
     );
     for (index, architecture) in ["amd64", "arm64"].into_iter().enumerate() {
         let manifest = format!("{repository}@{}", after[index]);
