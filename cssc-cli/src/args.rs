@@ -12,7 +12,7 @@ use cssc_core::policy::{LintName, LintNameError, Lints};
 use cssc_core::{Dialect, Interval, Repository, Tag};
 use cssc_registry::{DEFAULT_CONCURRENCY, RegistryAddress};
 
-use crate::source::PolicySource;
+use crate::source::PolicyFile;
 
 /// Which registry, and how to talk to it.
 #[derive(Debug, Clone, Args)]
@@ -66,7 +66,7 @@ pub(crate) struct RegistryArgs {
 pub(crate) struct PolicyArgs {
     /// The policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PolicySource>,
+    pub(crate) config: Option<PolicyFile>,
     /// Use the policy that is stored in the registry
     #[arg(long)]
     pub(crate) policy: bool,

@@ -12,15 +12,15 @@ use crate::output;
 
 /// A policy file as it is named on the command line; `-` is standard input.
 #[derive(Debug, Clone)]
-pub(crate) struct PolicySource(PathBuf);
+pub(crate) struct PolicyFile(PathBuf);
 
-impl From<&str> for PolicySource {
+impl From<&str> for PolicyFile {
     fn from(path: &str) -> Self {
         Self(path.into())
     }
 }
 
-impl PolicySource {
+impl PolicyFile {
     /// The name for messages.
     pub(crate) fn name(&self) -> String {
         if self.is_standard_input() {

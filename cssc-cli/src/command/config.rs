@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::LintArgs;
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, diagnostics, noun};
-use crate::source::PolicySource;
+use crate::source::PolicyFile;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -86,7 +86,7 @@ impl Check {
         let mut unreadable = false;
         let lints = self.lints.lints();
         for file in &self.files {
-            let source = PolicySource::from(file.as_str());
+            let source = PolicyFile::from(file.as_str());
             match source.read() {
                 Ok(text) => {
                     let PolicyCheck {

@@ -13,7 +13,7 @@ use crate::args::{Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm};
 use crate::registry::Registry;
-use crate::source::{self, PolicySource};
+use crate::source::{self, PolicyFile};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,7 +37,7 @@ pub(crate) struct Show {
 pub(crate) struct Push {
     /// The policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    config: PolicySource,
+    config: PolicyFile,
     #[command(flatten)]
     lints: LintArgs,
     #[command(flatten)]

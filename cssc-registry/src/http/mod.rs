@@ -35,7 +35,7 @@ use cssc_core::{Listing, Registry, Repository};
 use reqwest::Method;
 
 use self::address::{Address, Scheme};
-use self::auth::{Access, Action, Auth};
+use self::auth::{Action, Auth, Permission};
 use self::error_response::refusal;
 use self::keyring::Keyring;
 use self::options::Credentials;
@@ -164,7 +164,7 @@ impl OciRegistry {
         let target = manifest_target(name, reference);
         let mut request = Request::new(Method::HEAD, self.address(target));
         request.headers.push(("accept", MANIFEST_TYPES.join(", ")));
-        let answer = self.send(request, Access::pull(name))?;
+        let answer = self.send(request, Permission::pull(name))?;
         // An answer to HEAD has no body to tell what is not there, a registry's 404 from
         // another server's.
         if !answer.is_success() && answer.status != 404 {
@@ -197,7 +197,7 @@ impl OciRegistry {
         let mut request = Request::new(Method::GET, self.address(target));
         request.headers.push(("accept", MANIFEST_TYPES.join(", ")));
         request.limit = MAX_MANIFEST_LEN;
-        let answer = self.send(request, Access::pull(name))?;
+        let answer = self.send(request, Permission::pull(name))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
         }
@@ -227,7 +227,7 @@ impl OciRegistry {
         request.headers.push(content_type);
         request.body = Some(&manifest.bytes);
         request.limit = MAX_MANIFEST_LEN;
-        let answer = self.send(request, Access::new(name, Action::Push))?;
+        let answer = self.send(request, Permission::new(name, Action::Push))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
         }
@@ -250,7 +250,7 @@ impl OciRegistry {
     ) -> Result<Response, RegistryError> {
         let target = manifest_target(name, reference);
         let request = Request::new(Method::DELETE, self.address(target));
-        let mut answer = self.send(request, Access::new(name, Action::Delete))?;
+        let mut answer = self.send(request, Permission::new(name, Action::Delete))?;
         if answer.status == 404 && answer.is_repeated {
             // Done, and the answer that said so was lost.
             answer.status = 202;
@@ -273,7 +273,7 @@ impl OciRegistry {
         let target = format!("/v2/{name}/blobs/{}", blob.digest);
         let mut request = Request::new(Method::GET, self.address(target));
         request.limit = blob.size;
-        let answer = self.send(request, Access::pull(name))?;
+        let answer = self.send(request, Permission::pull(name))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
         }

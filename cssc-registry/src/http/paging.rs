@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::address::Address;
-use super::auth::Access;
+use super::auth::Permission;
 use super::error_response::refusal;
 use super::transport::{Request, Response};
 use super::{ListBudget, OciRegistry, RegistryError};
@@ -79,7 +79,7 @@ impl OciRegistry {
         let mut request = Request::new(Method::GET, address);
         request.limit = MAX_PAGE_LEN;
         request.budget = Some(budget.clone());
-        self.send(request, Access::pull(name))
+        self.send(request, Permission::pull(name))
     }
 }
 

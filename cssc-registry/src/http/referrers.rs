@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use super::OciRegistry;
 use super::address::Address;
-use super::auth::Access;
+use super::auth::Permission;
 use super::error_response::refusal;
 use super::paging::linked_page;
 use super::transport::{Request, Response};
@@ -82,7 +82,7 @@ impl OciRegistry {
         let mut request = Request::new(Method::GET, address);
         request.headers.push(("accept", IMAGE_INDEX.to_owned()));
         request.limit = MAX_MANIFEST_LEN;
-        self.send(request, Access::pull(name))
+        self.send(request, Permission::pull(name))
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::OciRegistry;
 use super::address::{Address, Scheme};
-use super::auth::Access;
+use super::auth::Permission;
 use super::credential::Secret;
 use super::transport::{Request, Response};
 use crate::error::RegistryError;
@@ -37,7 +37,7 @@ impl OciRegistry {
     pub(super) fn send(
         &self,
         mut request: Request<'_>,
-        access: Access<'_>,
+        permission: Permission<'_>,
     ) -> Result<Response, RegistryError> {
         let deadline = self.transport.deadline(&request);
         let mut attempts = AuthAttempts::default();
@@ -51,7 +51,7 @@ impl OciRegistry {
             let is_registry = request.address.is_same_origin(&registry);
             let may_authorize = is_registry && self.auth.is_safe(&request.address);
             let authorization = if may_authorize {
-                self.authorization(access, &mut attempts, deadline)?
+                self.authorization(permission, &mut attempts, deadline)?
             } else {
                 None
             };
@@ -64,9 +64,9 @@ impl OciRegistry {
             let response = response.map_err(|failed| failed.error)?;
             match response.status {
                 401 if may_authorize => {
-                    self.challenged(&response, access, authorization.as_ref(), &mut attempts)?;
+                    self.challenged(&response, permission, authorization.as_ref(), &mut attempts)?;
                 }
-                401 | 403 if is_registry => return Err(self.auth.refused(&response, access)),
+                401 | 403 if is_registry => return Err(self.auth.refused(&response, permission)),
                 status if is_followed(&request.method, status) => {
                     redirects = redirects.saturating_add(1);
                     request.address = self.redirect(&response, redirects)?;
@@ -85,15 +85,18 @@ impl OciRegistry {
     /// The `Authorization` header as far as is known what the registry wants.
     fn authorization(
         &self,
-        access: Access<'_>,
+        permission: Permission<'_>,
         attempts: &mut AuthAttempts,
         deadline: Instant,
     ) -> Result<Option<Secret>, RegistryError> {
-        let header = |scope| self.auth.header(&self.transport, access, scope, deadline);
+        let header = |scope| {
+            self.auth
+                .header(&self.transport, permission, scope, deadline)
+        };
         match header(attempts.scope.take()) {
             Err(error) if error.is_unauthorized() && !attempts.renewed => {
                 attempts.renewed = true;
-                if self.auth.renew(access)? {
+                if self.auth.renew(permission)? {
                     header(None)
                 } else {
                     Err(error)
@@ -107,7 +110,7 @@ impl OciRegistry {
     fn challenged(
         &self,
         response: &Response,
-        access: Access<'_>,
+        permission: Permission<'_>,
         authorization: Option<&Secret>,
         attempts: &mut AuthAttempts,
     ) -> Result<(), RegistryError> {
@@ -116,14 +119,14 @@ impl OciRegistry {
         let is_first = attempts.challenges == 0;
         let may_learn = attempts.challenges < 2;
         if may_learn {
-            attempts.scope = self.auth.learn(response, access, authorization)?;
+            attempts.scope = self.auth.learn(response, permission, authorization)?;
             attempts.challenges = attempts.challenges.saturating_add(1);
         }
         if may_learn && (is_first || authorization.is_none()) {
             return Ok(());
         }
-        if attempts.renewed || authorization.is_none() || !self.auth.renew(access)? {
-            return Err(self.auth.refused(response, access));
+        if attempts.renewed || authorization.is_none() || !self.auth.renew(permission)? {
+            return Err(self.auth.refused(response, permission));
         }
         attempts.renewed = true;
         Ok(())

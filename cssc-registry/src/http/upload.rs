@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use super::OciRegistry;
 use super::address::Address;
-use super::auth::{Access, Action};
+use super::auth::{Action, Permission};
 use super::error_response::refusal;
 use super::transport::{Request, Response};
 use crate::Digest;
@@ -33,18 +33,18 @@ impl OciRegistry {
     }
 
     fn upload(&self, name: &str, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
-        let access = Access::new(name, Action::Push);
+        let permission = Permission::new(name, Action::Push);
         let there = self.address(format!("/v2/{name}/blobs/{digest}"));
-        if (self.send(Request::new(Method::HEAD, there), access)?).is_success() {
+        if (self.send(Request::new(Method::HEAD, there), permission)?).is_success() {
             return Ok(());
         }
-        let (address, _) = self.begin_upload(name, access)?;
-        let stored = self.end_upload(address, digest, bytes, access)?;
+        let (address, _) = self.begin_upload(name, permission)?;
+        let stored = self.end_upload(address, digest, bytes, permission)?;
         match stored.status {
             200..300 => Ok(()),
             // So say those that take no blob in one piece, or none that large.
             400 | 405 | 411 | 413 | 415 | 501 if !bytes.is_empty() => {
-                let stored_in_chunks = self.upload_chunks(name, digest, bytes, access);
+                let stored_in_chunks = self.upload_chunks(name, digest, bytes, permission);
                 // If that fails too, the first failure is the one to tell.
                 stored_in_chunks.map_err(|_| refusal(&stored))
             }
@@ -57,9 +57,9 @@ impl OciRegistry {
         name: &str,
         digest: &Digest,
         bytes: &[u8],
-        access: Access<'_>,
+        permission: Permission<'_>,
     ) -> Result<(), RegistryError> {
-        let (mut address, chunk_len) = self.begin_upload(name, access)?;
+        let (mut address, chunk_len) = self.begin_upload(name, permission)?;
         let mut sent: usize = 0;
         for chunk in bytes.chunks(chunk_len) {
             let end = sent.saturating_add(chunk.len());
@@ -70,7 +70,7 @@ impl OciRegistry {
             ];
             request.body = Some(chunk);
             request.repeatable = false;
-            let taken = self.send(request, access)?;
+            let taken = self.send(request, permission)?;
             if !taken.is_success() {
                 return Err(refusal(&taken));
             }
@@ -79,7 +79,7 @@ impl OciRegistry {
             }
             sent = end;
         }
-        let stored = self.end_upload(address, digest, &[], access)?;
+        let stored = self.end_upload(address, digest, &[], permission)?;
         if stored.is_success() {
             Ok(())
         } else {
@@ -91,14 +91,14 @@ impl OciRegistry {
     fn begin_upload(
         &self,
         name: &str,
-        access: Access<'_>,
+        permission: Permission<'_>,
     ) -> Result<(Address, usize), RegistryError> {
         let uploads = self.address(format!("/v2/{name}/blobs/uploads/"));
         let mut request = Request::new(Method::POST, uploads);
         request.body = Some(&[]);
         // An upload that was begun and forgotten is swept away by the registry.
         request.repeatable = true;
-        let begun = self.send(request, access)?;
+        let begun = self.send(request, permission)?;
         if !begun.is_success() {
             return Err(refusal(&begun));
         }
@@ -113,7 +113,7 @@ impl OciRegistry {
         address: Address,
         digest: &Digest,
         bytes: &[u8],
-        access: Access<'_>,
+        permission: Permission<'_>,
     ) -> Result<Response, RegistryError> {
         let address = address.with_query("digest", digest.as_str());
         let mut request = Request::new(Method::PUT, address);
@@ -122,7 +122,7 @@ impl OciRegistry {
         request.headers.push(content_type);
         request.body = Some(bytes);
         request.repeatable = false;
-        self.send(request, access)
+        self.send(request, permission)
     }
 
     /// Where the registry says that an upload goes on.

@@ -17,7 +17,7 @@ use crate::args::{
 };
 use crate::exit::{Answer, Failure, Outcome};
 use crate::registry::Registry;
-use crate::source::PolicySource;
+use crate::source::PolicyFile;
 
 /// Show which images would be patched, under which tag, and when
 #[derive(Debug, Args)]
@@ -121,7 +121,7 @@ fn answer(plan: &Plan) -> Answer {
 
 pub(crate) fn run(args: &DryRun) -> Outcome {
     let source = args.policy.config.as_ref();
-    if source.is_some_and(PolicySource::is_standard_input) && args.registry.reads_standard_input() {
+    if source.is_some_and(PolicyFile::is_standard_input) && args.registry.reads_standard_input() {
         let message = "only one of policy, inventory and password can come from standard input";
         return Err(Failure::new(message));
     }

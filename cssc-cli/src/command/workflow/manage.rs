@@ -22,7 +22,7 @@ use crate::command::dry_run::{PlanRequest, tell_unavailable};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm, noun};
 use crate::registry::Registry;
-use crate::source::{self, PolicySource};
+use crate::source::{self, PolicyFile};
 
 /// How a cycle is begun by the way.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ struct AtOnceArgs {
 pub(crate) struct Create {
     /// The policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    config: PolicySource,
+    config: PolicyFile,
     #[command(flatten)]
     lints: LintArgs,
     /// How often the workflow runs: `1d` to `30d`
@@ -66,7 +66,7 @@ pub(crate) struct Create {
 pub(crate) struct Update {
     /// The new policy; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    config: Option<PolicySource>,
+    config: Option<PolicyFile>,
     #[command(flatten)]
     lints: LintArgs,
     /// How often the workflow runs from now on: `1d` to `30d`
@@ -166,8 +166,8 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn check_standard_input(config: Option<&PolicySource>, args: &RegistryArgs) -> Result<(), Failure> {
-    if config.is_some_and(PolicySource::is_standard_input) && args.reads_standard_input() {
+fn check_standard_input(config: Option<&PolicyFile>, args: &RegistryArgs) -> Result<(), Failure> {
+    if config.is_some_and(PolicyFile::is_standard_input) && args.reads_standard_input() {
         let message = "only one of policy, inventory and password can come from standard input";
         return Err(Failure::new(message));
     }
@@ -175,7 +175,7 @@ fn check_standard_input(config: Option<&PolicySource>, args: &RegistryArgs) -> R
 }
 
 /// The text of a valid policy.
-fn read(source: &PolicySource, lints: &LintArgs) -> Result<(String, Policy), Failure> {
+fn read(source: &PolicyFile, lints: &LintArgs) -> Result<(String, Policy), Failure> {
     let text = source.read()?;
     let policy = source::valid(&source.name(), &text, &lints.lints())?;
     match String::from_utf8(text) {

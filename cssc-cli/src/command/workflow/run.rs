@@ -19,7 +19,7 @@ use crate::args::{LintArgs, dialects, parse_listen};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
-use crate::source::PolicySource;
+use crate::source::PolicyFile;
 
 /// Run one cycle now, or finish the one that was stopped
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Run {
     /// Take the policy from this file instead of the stored workflow, which need not exist; `-` is
     /// standard input
     #[arg(long, value_name = "FILE")]
-    config: Option<PolicySource>,
+    config: Option<PolicyFile>,
     /// Whose reading of the rules decides where the policy comes from a file
     #[arg(
         long,
@@ -139,7 +139,7 @@ impl Run {
     }
 
     /// The workflow that a policy file makes up.
-    fn workflow(&self, file: &PolicySource) -> Result<Workflow, Failure> {
+    fn workflow(&self, file: &PolicyFile) -> Result<Workflow, Failure> {
         let policy = file.load(&self.lints.lints())?;
         // It runs now, so its schedule decides nothing.
         Ok(Workflow::new(

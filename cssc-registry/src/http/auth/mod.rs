@@ -19,7 +19,7 @@ use super::keyring::Keyring;
 use super::transport::{Response, Transport};
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 
-pub(super) use self::scope::{Access, Action};
+pub(super) use self::scope::{Action, Permission};
 
 const MAX_SCOPE_LEN: usize = 4096;
 /// How many tokens are kept: one for each repository of a large registry.
@@ -74,7 +74,7 @@ impl Auth {
     pub(super) fn header(
         &self,
         transport: &Transport,
-        access: Access<'_>,
+        permission: Permission<'_>,
         scope: Option<String>,
         deadline: Instant,
     ) -> Result<Option<Secret>, RegistryError> {
@@ -82,22 +82,22 @@ impl Auth {
         match scheme {
             AuthScheme::Unknown => Ok(None),
             AuthScheme::Basic => Ok(self
-                .credential(access)?
+                .credential(permission)?
                 .and_then(|credential| credential.basic())),
             AuthScheme::Bearer {
                 realm,
                 service,
                 scopes,
             } => {
-                let template = scopes.get(&access.action);
-                let named = scope.or_else(|| Some(template?.replace("{}", access.repository)));
-                let scope = joined(named.as_deref().unwrap_or_default(), access);
+                let template = scopes.get(&permission.action);
+                let named = scope.or_else(|| Some(template?.replace("{}", permission.repository)));
+                let scope = joined(named.as_deref().unwrap_or_default(), permission);
                 if let Some(token) = self.lock().tokens.get(&scope)
                     && Instant::now() < token.stale
                 {
                     return Ok(Some(token.value.clone()));
                 }
-                let credential = self.credential(access)?;
+                let credential = self.credential(permission)?;
                 let wanted = TokenRequest {
                     realm: &realm,
                     service: service.as_deref(),
@@ -121,7 +121,7 @@ impl Auth {
     pub(super) fn learn(
         &self,
         answer: &Response,
-        access: Access<'_>,
+        permission: Permission<'_>,
         shown: Option<&Secret>,
     ) -> Result<Option<String>, RegistryError> {
         let challenge =
@@ -153,8 +153,8 @@ impl Auth {
                 // A token that is refused is not shown again.
                 state.tokens.retain(|_, token| Some(&token.value) != shown);
                 let scope = scope.filter(|scope| scope.len() <= MAX_SCOPE_LEN);
-                if let Some(template) = scope.as_deref().and_then(|s| template(s, access)) {
-                    scopes.insert(access.action, template);
+                if let Some(template) = scope.as_deref().and_then(|s| template(s, permission)) {
+                    scopes.insert(permission.action, template);
                 }
                 state.scheme = AuthScheme::Bearer {
                     realm,
@@ -167,9 +167,9 @@ impl Auth {
     }
 
     /// The answer to a request that was refused with all there is to show.
-    pub(super) fn refused(&self, answer: &Response, access: Access<'_>) -> RegistryError {
+    pub(super) fn refused(&self, answer: &Response, permission: Permission<'_>) -> RegistryError {
         let told = refusal(answer);
-        let advice = match self.credential(access) {
+        let advice = match self.credential(permission) {
             Ok(Some(credential)) => format!("the credentials shown were {}", credential.origin),
             Ok(None) => self.log_in(),
             Err(error) => error.to_string(),
@@ -185,8 +185,8 @@ impl Auth {
         )
     }
 
-    fn credential(&self, access: Access<'_>) -> Result<Option<Credential>, RegistryError> {
-        self.keyring.find(&self.host, access.repository)
+    fn credential(&self, permission: Permission<'_>) -> Result<Option<Credential>, RegistryError> {
+        self.keyring.find(&self.host, permission.repository)
     }
 
     /// Whether what is sent to `address` can be read by nobody else, or nobody minds. Loopback is
@@ -199,8 +199,8 @@ impl Auth {
 
     /// Forgets the credential that was found and all that was made of it, where it may have
     /// changed since. Whether there is another one now.
-    pub(super) fn renew(&self, access: Access<'_>) -> Result<bool, RegistryError> {
-        let is_new = self.keyring.renew(&self.host, access.repository)?;
+    pub(super) fn renew(&self, permission: Permission<'_>) -> Result<bool, RegistryError> {
+        let is_new = self.keyring.renew(&self.host, permission.repository)?;
         if is_new {
             let mut state = self.lock();
             state.tokens.clear();

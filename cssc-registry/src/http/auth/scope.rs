@@ -22,12 +22,12 @@ impl Action {
 
 /// A repository and what is to be done with it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct Access<'a> {
+pub(in crate::http) struct Permission<'a> {
     pub(super) repository: &'a str,
     pub(super) action: Action,
 }
 
-impl<'a> Access<'a> {
+impl<'a> Permission<'a> {
     pub(in crate::http) fn new(repository: &'a str, action: Action) -> Self {
         Self { repository, action }
     }
@@ -38,8 +38,8 @@ impl<'a> Access<'a> {
 }
 
 /// The scope a registry named, and in it what the request needs: some name too little.
-pub(super) fn joined(scope: &str, access: Access<'_>) -> String {
-    let resource = format!("repository:{}", access.repository);
+pub(super) fn joined(scope: &str, permission: Permission<'_>) -> String {
+    let resource = format!("repository:{}", permission.repository);
     let mut scopes: Vec<String> = scope.split_ascii_whitespace().map(str::to_owned).collect();
     let same = scopes.iter_mut().find(|scope| {
         let named = scope.rsplit_once(':');
@@ -50,7 +50,7 @@ pub(super) fn joined(scope: &str, access: Access<'_>) -> String {
             let actions = scope.rsplit_once(':').map_or("", |(_, actions)| actions);
             let is_missing =
                 |action: &&str| actions != "*" && !actions.split(',').any(|has| has == *action);
-            let missing: Vec<&str> = access
+            let missing: Vec<&str> = permission
                 .action
                 .scope()
                 .split(',')
@@ -61,15 +61,15 @@ pub(super) fn joined(scope: &str, access: Access<'_>) -> String {
                 scope.push_str(action);
             }
         }
-        None => scopes.push(format!("{resource}:{}", access.action.scope())),
+        None => scopes.push(format!("{resource}:{}", permission.action.scope())),
     }
     scopes.join(" ")
 }
 
 /// The scope a registry named, with a hole for the repository, so that a token for the next one
 /// can be asked for in the same words. None when it is about something else.
-pub(super) fn template(scope: &str, access: Access<'_>) -> Option<String> {
-    let repository = format!("repository:{}:", access.repository);
+pub(super) fn template(scope: &str, permission: Permission<'_>) -> Option<String> {
+    let repository = format!("repository:{}:", permission.repository);
     (scope.contains(&repository) && !scope.contains("{}"))
         .then(|| scope.replace(&repository, "repository:{}:"))
 }
@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn scopes_are_learnt() {
-        let access = Access::pull("org/app");
+        let permission = Permission::pull("org/app");
         assert_eq!(
-            template("repository:org/app:metadata_read,pull", access).as_deref(),
+            template("repository:org/app:metadata_read,pull", permission).as_deref(),
             Some("repository:{}:metadata_read,pull")
         );
         for scope in ["registry:catalog:*", "repository:org/app2:pull", ""] {
-            assert_eq!(template(scope, access), None, "{scope}");
+            assert_eq!(template(scope, permission), None, "{scope}");
         }
     }
 
@@ -116,8 +116,8 @@ mod tests {
                 "repository:a/bc:pull repository:a/b:pull",
             ),
         ] {
-            let access = Access::new("a/b", action);
-            assert_eq!(joined(named, access), expected, "{named}");
+            let permission = Permission::new("a/b", action);
+            assert_eq!(joined(named, permission), expected, "{named}");
         }
     }
 }
