@@ -804,7 +804,7 @@ fn canceled_from_elsewhere_it_ends_and_stays_so() {
         hangs: true,
         ..Tools::new(&world.registry)
     };
-    let elsewhere = SqliteState::open(world.state.path().unwrap()).unwrap();
+    let elsewhere = SqliteState::open(world.folder.path().join("state.db")).unwrap();
     let mut canceled = false;
     let cycle = world.run(&tools, &StopToken::default(), &mut |event| match event {
         RunnerEvent::Begun { assignment, .. } if assignment.step.kind() == StepKind::Scan => {
@@ -855,7 +855,7 @@ fn one_runner_at_a_time() {
     three_images(&world);
     let tools = Tools::new(&world.registry);
     world.cycle(&tools);
-    let elsewhere = SqliteState::open(world.state.path().unwrap()).unwrap();
+    let elsewhere = SqliteState::open(world.folder.path().join("state.db")).unwrap();
     let id = elsewhere.workflow("localhost:5000").unwrap().unwrap().id;
     let _lock = elsewhere.lock(id, chrono::DateTime::UNIX_EPOCH).unwrap();
     let second = catch_unwind(AssertUnwindSafe(|| world.cycle(&tools)));

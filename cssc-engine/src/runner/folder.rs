@@ -20,25 +20,17 @@ const REPORTS: &str = "reports";
 pub(super) struct WorkFolder(PathBuf);
 
 impl WorkFolder {
-    /// Beside the state, or where no file holds that, in the folder for temporary files; nobody
-    /// else can look into it.
+    /// Where the state keeps such files; nobody else can look into it.
     ///
     /// # Errors
     ///
     /// Fails when it cannot be made, or belongs to another user.
-    pub(super) fn beside(state: &dyn State, key: &str) -> Result<Self, StateError> {
+    pub(super) fn of_state(state: &dyn State, key: &str) -> Result<Self, StateError> {
         let name: String = key
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .collect();
-        let mut path = match state.path() {
-            Some(path) => path.as_os_str().to_owned(),
-            None => std::env::temp_dir()
-                .join(format!("cssc-{}", std::process::id()))
-                .into(),
-        };
-        path.push("-work");
-        let path = PathBuf::from(path);
+        let path = state.work_folder();
         make_private(&path)?;
         Ok(Self(path.join(name)))
     }

@@ -186,7 +186,7 @@ impl Runner<'_> {
     fn folder(&self) -> Result<WorkFolder, StateError> {
         match &self.settings.folder {
             Some(folder) => Ok(WorkFolder::of(folder)),
-            None => WorkFolder::beside(self.state, &self.host.key()),
+            None => WorkFolder::of_state(self.state, &self.host.key()),
         }
     }
 }

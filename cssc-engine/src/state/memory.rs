@@ -1,7 +1,9 @@
 //! State in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -26,7 +28,29 @@ use super::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct MemoryState(Mutex<Kept>);
+pub struct MemoryState {
+    kept: Mutex<Kept>,
+    folder: TemporaryFolder,
+}
+
+/// A folder among the temporary files that no other state has, and that ends with this one.
+#[derive(Debug)]
+struct TemporaryFolder(PathBuf);
+
+impl Default for TemporaryFolder {
+    fn default() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cssc-{}-{count}-work", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -111,7 +135,7 @@ impl Kept {
 
 impl MemoryState {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -355,7 +379,22 @@ impl State for MemoryState {
         Ok(removed.map(|cycle| cycle.runs.len()).sum())
     }
 
-    fn path(&self) -> Option<&Path> {
-        None
+    fn work_folder(&self) -> PathBuf {
+        self.folder.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_folder_ends_with_it() {
+        let (state, other) = (MemoryState::default(), MemoryState::default());
+        let folder = state.work_folder();
+        assert_ne!(folder, other.work_folder());
+        fs::create_dir_all(folder.join("runs")).unwrap();
+        drop(state);
+        assert!(!folder.exists());
     }
 }

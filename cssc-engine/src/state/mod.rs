@@ -13,7 +13,7 @@ mod sqlite;
 
 use std::any::Any;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
@@ -184,8 +184,9 @@ pub trait State: Send + Sync {
     /// runs were removed.
     fn prune(&self, workflow: WorkflowId, keep: u32) -> Result<usize, StateError>;
 
-    /// The file that the state is kept in, if it is: files of runs are put beside it.
-    fn path(&self) -> Option<&Path>;
+    /// Where files of runs are kept while a cycle goes on: a folder for this state alone, which need
+    /// not be there.
+    fn work_folder(&self) -> PathBuf;
 }
 
 impl dyn State + '_ {

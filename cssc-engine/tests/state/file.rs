@@ -178,7 +178,7 @@ fn a_file_that_was_removed_or_replaced_is_used_no_more() {
     let state = open(folder.path());
     let id = add(&state, "a").id;
     let cycle = begin(&state, &state.workflow("a").unwrap().unwrap(), 1, 1);
-    let path = state.path().unwrap().to_owned();
+    let path = state.path().to_owned();
     std::fs::remove_file(&path).unwrap();
     let check = || {
         for error in [
@@ -212,7 +212,7 @@ fn a_file_has_one_lock_however_it_is_named() {
     #[cfg(unix)]
     {
         let link = folder.path().join("link.db");
-        std::os::unix::fs::symlink(state.path().unwrap(), &link).unwrap();
+        std::os::unix::fs::symlink(state.path(), &link).unwrap();
         others.push(SqliteState::open(link).unwrap());
     }
     let _lock = state.lock(workflow, at(1)).unwrap();

@@ -68,6 +68,11 @@ pub struct SqliteState {
 const WORKFLOW: &str = "SELECT id, key, checkpoint FROM workflows";
 
 impl SqliteState {
+    /// The file, however it was named when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the state file, and makes it, with its folder, if it is not there.
     ///
     /// # Errors
@@ -340,8 +345,11 @@ impl State for SqliteState {
         Ok(removed)
     }
 
-    fn path(&self) -> Option<&Path> {
-        Some(&self.path)
+    /// Beside the file.
+    fn work_folder(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-work");
+        path.into()
     }
 }
 
