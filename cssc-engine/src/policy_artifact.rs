@@ -309,14 +309,28 @@ mod tests {
         assert!(registry.resolve(&repository, &reference).unwrap().is_some());
     }
 
-    /// A registry in which another tag appears just after its tags were listed.
-    struct SharedMeanwhile(LayoutRegistry);
+    /// A registry that does something else than it says.
+    struct Odd {
+        registry: LayoutRegistry,
+        oddity: Oddity,
+    }
 
-    impl RegistryClient for SharedMeanwhile {
+    #[derive(PartialEq)]
+    enum Oddity {
+        /// Another tag appears just after its tags were listed.
+        SharesMeanwhile,
+        /// It says that it has deleted something, and has not.
+        Keeps,
+    }
+
+    impl RegistryClient for Odd {
         fn list_tags(&self, repository: &Repository) -> Listing {
-            let listing = self.0.list_tags(repository);
+            let listing = self.registry.list_tags(repository);
+            if self.oddity != Oddity::SharesMeanwhile {
+                return listing;
+            }
             let (repository, tag) = place().unwrap();
-            let manifest = self.0.get_manifest(&repository, &tag).unwrap();
+            let manifest = self.registry.get_manifest(&repository, &tag).unwrap();
             self.put_manifest(&repository, &backup(), &manifest)
                 .unwrap();
             listing
@@ -327,7 +341,7 @@ mod tests {
             repository: &Repository,
             reference: &Reference,
         ) -> Result<Option<Descriptor>, RegistryError> {
-            self.0.resolve(repository, reference)
+            self.registry.resolve(repository, reference)
         }
 
         fn get_manifest(
@@ -335,7 +349,7 @@ mod tests {
             repository: &Repository,
             reference: &Reference,
         ) -> Result<Manifest, RegistryError> {
-            self.0.get_manifest(repository, reference)
+            self.registry.get_manifest(repository, reference)
         }
 
         fn put_manifest(
@@ -344,7 +358,7 @@ mod tests {
             reference: &Reference,
             manifest: &Manifest,
         ) -> Result<(), RegistryError> {
-            self.0.put_manifest(repository, reference, manifest)
+            self.registry.put_manifest(repository, reference, manifest)
         }
 
         fn get_blob(
@@ -353,11 +367,11 @@ mod tests {
             blob: &Descriptor,
             limit: u64,
         ) -> Result<Vec<u8>, RegistryError> {
-            self.0.get_blob(repository, blob, limit)
+            self.registry.get_blob(repository, blob, limit)
         }
 
         fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError> {
-            self.0.put_blob(repository, bytes)
+            self.registry.put_blob(repository, bytes)
         }
 
         fn delete(
@@ -365,7 +379,10 @@ mod tests {
             repository: &Repository,
             reference: &Reference,
         ) -> Result<(), RegistryError> {
-            self.0.delete(repository, reference)
+            if self.oddity == Oddity::Keeps {
+                return Ok(());
+            }
+            self.registry.delete(repository, reference)
         }
     }
 
@@ -377,11 +394,32 @@ mod tests {
     fn a_manifest_that_is_shared_meanwhile_stays() {
         let (_directory, registry) = registry();
         PolicyArtifact::push(&registry, b"{}", &schedule()).unwrap();
-        let registry = SharedMeanwhile(registry);
+        let registry = Odd {
+            registry,
+            oddity: Oddity::SharesMeanwhile,
+        };
         PolicyArtifact::delete(&registry).unwrap();
         let (repository, tag) = place().unwrap();
         assert_eq!(registry.resolve(&repository, &tag), Ok(None));
         assert!(registry.get_manifest(&repository, &backup()).is_ok());
+    }
+
+    #[test]
+    fn a_registry_that_only_says_that_it_deletes_is_told_of_and_keeps_the_policy() {
+        let (_directory, registry) = registry();
+        PolicyArtifact::push(&registry, b"{}", &schedule()).unwrap();
+        let before = PolicyArtifact::pull(&registry).unwrap();
+        let registry = Odd {
+            registry,
+            oddity: Oddity::Keeps,
+        };
+        let error = PolicyArtifact::delete(&registry).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the registry does not delete `csscpolicies/patchpolicy:v1`: allow it in its settings, \
+             or delete there"
+        );
+        assert_eq!(PolicyArtifact::pull(&registry).unwrap(), before);
     }
 
     #[test]

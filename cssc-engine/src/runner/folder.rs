@@ -118,5 +118,13 @@ mod tests {
             link.display()
         );
         assert_eq!(make_private(&link).unwrap_err().to_string(), text);
+
+        // Only root can give a folder away.
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            let text = text.replace("link-work", "state.db-work");
+            assert_eq!(make_private(&path).unwrap_err().to_string(), text);
+        }
     }
 }

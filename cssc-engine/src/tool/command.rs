@@ -7,7 +7,7 @@ use super::{Job, PatchRequest, Patcher, ToolError, ToolOptions, Version};
 ///
 /// | variable | value |
 /// |---|---|
-/// | `CSSC_IMAGE` | the original, `HOST/REPOSITORY:TAG` |
+/// | `CSSC_IMAGE` | the manifest of the original for the platform, `HOST/REPOSITORY@DIGEST` |
 /// | `CSSC_DIGEST` | the digest of the original's manifest for the platform: what to patch |
 /// | `CSSC_PLATFORM` | the platform, `linux/arm64/v8` |
 /// | `CSSC_REPORT` | the file with the scan report of that manifest |
@@ -45,7 +45,7 @@ impl Patcher for CommandPatcher {
         let insecure = job.access.is_insecure(original.registry());
         let mut call = Call::new(&self.options.program, self.options.time_limit)
             .args(&self.options.extra)
-            .env("CSSC_IMAGE", original.by_tag())
+            .env("CSSC_IMAGE", original.exact())
             .env("CSSC_REGISTRY", original.registry().as_str())
             .env("CSSC_REPOSITORY", original.repository().as_str())
             .env("CSSC_TAG", original.tag().as_str())
