@@ -19,6 +19,7 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
@@ -597,6 +598,66 @@ fn what_tools_do_wrong_is_named() {
     for name in ["hang", "half", "garbage", "fail", "unpushed", "spoilt"] {
         bench.has_tags(name, &["1.0"]);
     }
+}
+
+#[test]
+fn a_program_tries_a_patched_image_before_it_has_a_tag() {
+    let Some(bench) = Bench::new() else { return };
+    for (tag, content) in [
+        ("3.11", "CVE-1=2.0"),
+        ("3.12", "CVE-2=2.0"),
+        ("3.13", "CVE-3=2.0"),
+    ] {
+        bench.registry.push("python", &[tag], content);
+    }
+    bench.create(&["python"]);
+    let test = bench.folder.path().join("test-image");
+    fs::write(
+        &test,
+        "#!/bin/sh\n\
+         echo \"$CSSC_TAG $CSSC_PLATFORM $CSSC_CANDIDATE $CSSC_ORIGINAL\" >>\"$STANDIN_FOLDER/tried\"\n\
+         case $CSSC_TAG in 3.12) echo 'it does not start' >&2; exit 7 ;; 3.13) sleep 60 ;; esac\n",
+    )
+    .unwrap();
+    fs::set_permissions(&test, fs::Permissions::from_mode(0o755)).unwrap();
+    let test = test.display();
+    let run = format!("workflow run --test-command {test} --test-limit 2s");
+    let said = bench.said(&run).exits(0);
+    assert!(
+        said.err.contains("3 images, 1 patched, 2 vulnerable"),
+        "{}",
+        said.err
+    );
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.13"]);
+    let rows = bench.rows();
+    assert_eq!(rows[1]["outcome"], "vulnerable");
+    assert_eq!(rows[1]["reason"]["code"], "test-failed");
+    let reason = format!(
+        "the test of the patched image failed: `{test}` ended with exit code 7: it does not start"
+    );
+    assert_eq!(rows[1]["reason"]["text"], reason);
+    let late = rows[2]["reason"]["text"].as_str().unwrap();
+    assert!(late.contains("did not end within 2 s"), "{late}");
+    let logs = format!(
+        "task logs --run-id {}",
+        rows[1]["patchRunId"].as_str().unwrap()
+    );
+    assert!(bench.said(&logs).exits(0).out.contains("it does not start"));
+
+    // Tried was what has the tag now.
+    let tried = fs::read_to_string(bench.folder.path().join("tried")).unwrap();
+    let first: Vec<&str> = tried.lines().next().unwrap().split(' ').collect();
+    let host = bench.registry.host();
+    let published = rows[0]["patchedDigest"].as_str().unwrap();
+    assert_eq!(first[..2], ["3.11", "linux/amd64"]);
+    assert_eq!(first[2], format!("{host}/python@{published}"));
+    assert!(first[3].starts_with(&format!("{host}/python@sha256:")));
+
+    // A program that is not there is no verdict on an image.
+    let run = "workflow run --test-command /no/such/program --attempts 1";
+    bench.said(run).exits(1);
+    assert_eq!(bench.rows()[1]["outcome"], "failed");
+    bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.13"]);
 }
 
 #[test]

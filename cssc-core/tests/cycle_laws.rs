@@ -16,8 +16,9 @@ use cssc_core::cycle::{
     Assignment, Cause, Comparison, CycleErrorKind, CycleId, CycleImage, CycleOptions, CyclePlan,
     CyclePlatform, CycleRecord, DiscardOutcome, Exchange, ImageOutcome, Interrupt, LatestPatch,
     LeftOut, LeftOutReason, NextStep, PatchOutcome, PlanOutcome, PlatformPatch, PublishContent,
-    PublishOutcome, RecordChange, RowStatus, Run, RunId, ScanOutcome, Status, StatusRow, Step,
-    StepFailure, StepKind, StepOutcome, Task, VerifyOutcome, candidate_of,
+    PublishOutcome, PublishStep, RecordChange, RowStatus, Run, RunId, ScanOutcome, Status,
+    StatusRow, Step, StepFailure, StepKind, StepOutcome, Task, TestOutcome, VerifyOutcome,
+    candidate_of,
 };
 use cssc_core::inventory::{ListingError, UnavailableKind};
 use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
@@ -104,6 +105,7 @@ impl World {
         let options = CycleOptions {
             jobs: NonZeroU32::new(script.jobs).unwrap(),
             verify: script.verify,
+            test: script.seed.is_multiple_of(2),
             interruptions: u32::MAX,
             ..CycleOptions::default()
         };
@@ -275,36 +277,45 @@ impl World {
                 }
                 .into()
             }
-            Step::Publish(step) => {
-                let published = match &step.content {
-                    PublishContent::Manifest(digest) => digest.clone(),
-                    PublishContent::Index { exchanged, .. } => {
-                        let mut hasher = DefaultHasher::new();
-                        format!("{}{exchanged:?}", step.tag).hash(&mut hasher);
-                        let index = digest(format!("5{:020}", hasher.finish()));
-                        self.indexes.insert(index.clone(), exchanged.clone());
-                        index
-                    }
-                };
-                match self.tags.get(step.tag.as_str()) {
-                    Some(there) if *there == published => {
-                        return PublishOutcome::Published(published).into();
-                    }
-                    Some(there) if step.replaces.as_ref() != Some(there) => {
-                        return PublishOutcome::TagTaken.into();
-                    }
-                    _ => {}
+            Step::Test(step) => {
+                if self.dice(("test", &step.manifest), 4) == 0 {
+                    TestOutcome::Refused("it does not start".to_owned()).into()
+                } else {
+                    TestOutcome::Passed.into()
                 }
-                self.tags.insert(step.tag.to_string(), published.clone());
-                *self.published.entry(step.tag.to_string()).or_default() += 1;
-                PublishOutcome::Published(published).into()
             }
+            Step::Publish(step) => self.publish(step),
             Step::Discard(step) => {
                 self.tags.remove(step.candidate.as_str());
                 DiscardOutcome::Removed.into()
             }
             step => unreachable!("{step:?}"),
         }
+    }
+
+    fn publish(&mut self, step: &PublishStep) -> StepOutcome {
+        let published = match &step.content {
+            PublishContent::Manifest(digest) => digest.clone(),
+            PublishContent::Index { exchanged, .. } => {
+                let mut hasher = DefaultHasher::new();
+                format!("{}{exchanged:?}", step.tag).hash(&mut hasher);
+                let index = digest(format!("5{:020}", hasher.finish()));
+                self.indexes.insert(index.clone(), exchanged.clone());
+                index
+            }
+        };
+        match self.tags.get(step.tag.as_str()) {
+            Some(there) if *there == published => {
+                return PublishOutcome::Published(published).into();
+            }
+            Some(there) if step.replaces.as_ref() != Some(there) => {
+                return PublishOutcome::TagTaken.into();
+            }
+            _ => {}
+        }
+        self.tags.insert(step.tag.to_string(), published.clone());
+        *self.published.entry(step.tag.to_string()).or_default() += 1;
+        PublishOutcome::Published(published).into()
     }
 
     fn store(&mut self) {

@@ -46,6 +46,6 @@ pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{
     Comparison, DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep, PlanOutcome,
     PlanStep, PublishContent, PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepKind,
-    StepOutcome, VerifyOutcome, VerifyStep,
+    StepOutcome, TestOutcome, TestStep, VerifyOutcome, VerifyStep,
 };
 pub use summary::Summary;

@@ -26,6 +26,9 @@ pub struct CycleOptions {
     ///
     /// Without it every patched image is published that is still the same image.
     pub verify: bool,
+    /// Whether a program tries each patched image that is good, before it is published; false by
+    /// default.
+    pub test: bool,
     /// Where the cycle stops short; by default it publishes what it has patched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
@@ -66,6 +69,7 @@ impl Default for CycleOptions {
             step_limit_seconds: 30 * 60,
             interruptions: 10,
             verify: true,
+            test: false,
             until: None,
             adopt: false,
             settings: WorkflowSettings::default(),

@@ -60,6 +60,7 @@ impl Reason {
             Self::Withheld(Withheld::NothingFixed) => "nothing-fixed",
             Self::Withheld(Withheld::NewFixable(_)) => "new-finding",
             Self::Withheld(Withheld::AnotherImage(_)) => "another-image",
+            Self::Withheld(Withheld::TestFailed(_)) => "test-failed",
             Self::Withheld(Withheld::EndOfServiceLife | Withheld::Unsupported(_)) => "unjudged",
             Self::NothingMade => "nothing-made",
             Self::OriginalMoved(_) => "original-moved",

@@ -7,9 +7,10 @@ use super::id::{RunId, Task};
 use super::reason::Reason;
 use super::row::ImageName;
 use super::status::Status;
-use super::step::{ScanOutcome, Step, StepKind, VerifyOutcome};
+use super::step::{ScanOutcome, Step, StepKind, TestOutcome, VerifyOutcome};
 use super::version::Version;
 use crate::name::{Digest, Tag};
+use crate::scan::{PublishVerdict, Withheld};
 
 /// A run of a task: what is stored, listed and shown of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Run {
     /// What was found out about the candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) verified: Option<Box<VerifyOutcome>>,
+    /// What its test came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tested: Option<TestOutcome>,
     /// What was published, or was to be, for each image of the group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) publications: Vec<Publication>,
@@ -134,6 +138,7 @@ impl Run {
             candidate: None,
             made: None,
             verified: None,
+            tested: None,
             publications: Vec::new(),
             decided: None,
         }
@@ -200,6 +205,18 @@ impl Run {
     /// What was found out about the candidate, in a patch run.
     pub fn verified(&self) -> Option<&VerifyOutcome> {
         self.verified.as_deref()
+    }
+
+    /// Whether the candidate earns the tag of an image of which this was scanned; none before it was
+    /// judged.
+    pub(super) fn verdict(&self, scanned: &Digest, must_be_better: bool) -> Option<PublishVerdict> {
+        let verdict = self.verified()?.verdict(scanned, must_be_better);
+        Some(match (&self.tested, verdict) {
+            (Some(TestOutcome::Refused(why)), PublishVerdict::Publish) => {
+                PublishVerdict::Withhold(Withheld::TestFailed(why.as_str().into()))
+            }
+            (_, verdict) => verdict,
+        })
     }
 
     /// What was published, in the order in which it was; an image of the plan that has the same

@@ -145,7 +145,7 @@ impl Cycle {
         };
         let reason = patch.reason.as_ref().map(Cow::Borrowed);
         let verified = patch.verified();
-        let verdict = verified.map(|one| one.verdict(scanned, self.record.options.verify));
+        let verdict = self.verdict(patch, scanned);
         match (patch.status, verdict) {
             (_, Some(PublishVerdict::Publish)) => {
                 let evidence = verified.and_then(|verified| verified.evidence(scanned));

@@ -18,7 +18,7 @@ use super::run::{Activity, Decided, Publication, Run};
 use super::status::Status;
 use super::step::{
     DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep, PlanOutcome, PublishContent,
-    PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepOutcome, VerifyStep,
+    PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepOutcome, TestStep, VerifyStep,
 };
 use crate::name::Digest;
 use crate::scan::{PublishVerdict, ScanVerdict};
@@ -299,12 +299,20 @@ impl Cycle {
         let scan = self.runs.get(&plan.scan_run(cycle, index, place))?;
         let patch = self.runs.get(&plan.patch_run(cycle, index, place))?;
         let (_, scanned) = image.scanned(image.platforms.get(place)?);
-        let verdict = patch
-            .verified()?
-            .verdict(scanned, self.record.options.verify);
+        let verdict = self.verdict(patch, scanned)?;
         (needs_patch(scan) && verdict == PublishVerdict::Publish)
             .then_some(patch.made.as_ref())
             .flatten()
+    }
+
+    /// Whether the candidate of a run earns the tag of an image of which this was scanned; none
+    /// before it was judged and tried.
+    pub(super) fn verdict(&self, patch: &Run, scanned: &Digest) -> Option<PublishVerdict> {
+        let options = self.record.options;
+        let is_tried = patch.tested.is_some() || !options.test;
+        patch
+            .verdict(scanned, options.verify)
+            .filter(|verdict| is_tried || *verdict != PublishVerdict::Publish)
     }
 
     fn patch_step_done(
@@ -321,11 +329,21 @@ impl Cycle {
             (Step::Patch(_), _) => {
                 self.decide(id, Status::Succeeded, Some(Reason::NothingMade), now);
             }
-            (Step::Verify(_), StepOutcome::Verify(outcome)) => {
+            (Step::Verify(step), StepOutcome::Verify(outcome)) => {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.verified = Some(Box::new(outcome));
                 }
-                self.verified(id, now);
+                if self.record.options.test && self.is_worth_publishing(id) {
+                    self.test(id, step);
+                } else {
+                    self.judged(id, now);
+                }
+            }
+            (Step::Test(_), StepOutcome::Test(outcome)) => {
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.tested = Some(outcome);
+                }
+                self.judged(id, now);
             }
             (Step::Publish(step), StepOutcome::Publish(outcome)) => {
                 let (digest, reason) = match outcome {
@@ -358,6 +376,20 @@ impl Cycle {
         });
     }
 
+    /// Goes on to try a candidate that is good.
+    fn test(&mut self, id: &RunId, step: VerifyStep) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.enter(TestStep {
+                repository: step.repository,
+                original: step.original,
+                manifest: step.manifest,
+                platform: step.platform,
+                candidate: step.candidate,
+                digest: step.digest,
+            });
+        }
+    }
+
     /// What was scanned, each once, for the images that need the patch of this run.
     fn baselines(&self, patch: &RunId) -> Vec<Digest> {
         let mut baselines = Vec::new();
@@ -382,7 +414,7 @@ impl Cycle {
 
     /// Goes on with a candidate that was judged: it is published, is kept for the other platforms,
     /// or has earned nothing.
-    fn verified(&mut self, id: &RunId, now: DateTime<Utc>) {
+    fn judged(&mut self, id: &RunId, now: DateTime<Utc>) {
         let Some(leader) = id.image() else { return };
         if id.platform().is_none() {
             if let Some((_, step)) = self.next_publication(leader, &[]) {
@@ -405,24 +437,21 @@ impl Cycle {
     fn is_worth_publishing(&self, id: &RunId) -> bool {
         self.runs.get(id).is_some_and(|run| {
             let scanned = self.baselines(id);
-            let verified = run.verified();
-            verified.is_some_and(|verified| {
-                scanned.iter().any(|scanned| {
-                    let verdict = verified.verdict(scanned, self.record.options.verify);
-                    verdict == PublishVerdict::Publish
-                })
+            scanned.iter().any(|scanned| {
+                let verdict = run.verdict(scanned, self.record.options.verify);
+                verdict == Some(PublishVerdict::Publish)
             })
         })
     }
 
     /// Why a candidate that was judged is not published.
     fn withheld(&self, id: &RunId) -> Option<Reason> {
-        let verified = self.runs.get(id)?.verified()?;
+        let run = self.runs.get(id)?;
         let must_be_better = self.record.options.verify;
         let baselines = self.baselines(id);
         let mut verdicts = baselines
             .iter()
-            .map(|one| verified.verdict(one, must_be_better));
+            .filter_map(|one| run.verdict(one, must_be_better));
         let withheld = verdicts.find_map(|verdict| match verdict {
             PublishVerdict::Withhold(why) => Some(Reason::Withheld(why)),
             PublishVerdict::Publish => None,

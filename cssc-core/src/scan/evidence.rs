@@ -187,6 +187,9 @@ pub enum Withheld {
     /// It is another image than the one it was made from.
     #[error("the patched image is another one: {0}")]
     AnotherImage(ImageMismatch),
+    /// The program that tries patched images refused it.
+    #[error("the test of the patched image failed: {0}")]
+    TestFailed(Box<str>),
     /// Its operating system has reached the end of its service life.
     #[error("the patched image cannot be judged: {}", ScanSkip::EndOfServiceLife)]
     EndOfServiceLife,

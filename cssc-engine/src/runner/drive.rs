@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, CycleErrorKind, CycleId, Interrupt, NextStep, RunId, Step, StepFailure,
-    StepOutcome,
+    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, Interrupt, NextStep, RunId, Step,
+    StepFailure, StepOutcome,
 };
 use cssc_registry::{TagDeletion, delete_tag};
 
@@ -71,7 +71,11 @@ impl Execution<'_> {
         let earlier = runner.state.cycles(workflow, EARLIER_CYCLES)?;
         let now = now();
         let id = CycleId::new(now, fastrand::u16(..));
-        let mut cycle = Cycle::new(id, cause, runner.settings.cycle, now)
+        let options = CycleOptions {
+            test: runner.settings.test.is_some(),
+            ..runner.settings.cycle
+        };
+        let mut cycle = Cycle::new(id, cause, options, now)
             .after(earlier.iter().map(|cycle| cycle.id).collect())
             .only(runner.settings.only.clone());
         runner.state.begin_cycle(workflow, &mut cycle)?;
@@ -304,6 +308,7 @@ fn perform_logged(
             policy: runner.policy,
             scanner: runner.scanner,
             patchers: runner.patchers,
+            test: runner.settings.test.as_ref(),
             access: runner.access,
             reports,
             folder: &folder.of_run(run),

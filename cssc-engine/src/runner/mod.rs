@@ -18,7 +18,7 @@ pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
 use crate::state::{State, StateError, StoredWorkflow};
-use crate::tool::{Access, Patchers, Scanner, StopToken};
+use crate::tool::{Access, Patchers, Scanner, StopToken, TestCommand};
 use cssc_registry::{ListOptions, RegistryClient};
 use drive::Execution;
 use folder::WorkFolder;
@@ -100,6 +100,8 @@ pub struct RunnerSettings {
     pub cycle: CycleOptions,
     /// Which images a new cycle takes of those that the policy selects; all of them by default.
     pub only: Vec<ImageFilter>,
+    /// What tries patched images before they are published; nothing by default.
+    pub test: Option<TestCommand>,
     /// How repositories are listed.
     pub list: ListOptions,
     /// How many runs are kept at least, the newest; all of them by default.

@@ -12,6 +12,7 @@ mod pin;
 mod plan;
 mod publish;
 mod scan;
+mod test;
 mod verify;
 
 use std::fs;
@@ -24,7 +25,7 @@ use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 use crate::reports::Reports;
 use crate::runner::{PolicyReadError, PolicySource};
 use crate::tool::{
-    Access, ImageRef, Job, Log, Patchers, ProcessGroup, Scanner, StopToken, ToolError,
+    Access, ImageRef, Job, Log, Patchers, ProcessGroup, Scanner, StopToken, TestCommand, ToolError,
 };
 
 /// What a step is performed with.
@@ -40,6 +41,8 @@ pub struct StepContext<'a> {
     pub scanner: &'a dyn Scanner,
     /// What patches: one patcher, or those that a workflow may name.
     pub patchers: &'a dyn Patchers,
+    /// What tries patched images, in cycles that have them tried.
+    pub test: Option<&'a TestCommand>,
     /// How tools reach the registry.
     pub access: &'a Access,
     /// Reports of earlier steps.
@@ -70,6 +73,7 @@ pub fn perform(step: &Step, context: &StepContext<'_>) -> StepOutcome {
         Step::Scan(step) => scan::perform(step, context).map(Into::into),
         Step::Patch(step) => patch::perform(step, context).map(Into::into),
         Step::Verify(step) => verify::perform(step, context).map(Into::into),
+        Step::Test(step) => test::perform(step, context).map(Into::into),
         Step::Publish(step) => publish::perform(step, context).map(Into::into),
         Step::Discard(step) => discard::perform(step, context).map(Into::into),
         step => Err(StepError::permanent(format!(

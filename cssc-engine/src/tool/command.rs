@@ -42,7 +42,6 @@ impl Patcher for CommandPatcher {
 
     fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
         let original = request.original;
-        let insecure = job.access.is_insecure(original.registry());
         let mut call = Call::new(&self.options.program, self.options.time_limit)
             .args(&self.options.extra)
             .env("CSSC_IMAGE", original.exact())
@@ -52,19 +51,10 @@ impl Patcher for CommandPatcher {
             .env("CSSC_REPORT", request.report)
             .env("CSSC_TARGET", request.target().by_tag())
             .env("CSSC_TARGET_TAG", request.target.as_str())
-            .env("CSSC_INSECURE", if insecure { "1" } else { "0" })
             .env("CSSC_PLATFORM", request.platform.to_string())
-            .env("CSSC_FOLDER", job.folder);
+            .of_the_user(original.registry(), job)?;
         if let Some(digest) = original.digest() {
             call = call.env("CSSC_DIGEST", digest.as_str());
-        }
-        if let Some(certificates) = job.access.certificates() {
-            call = call.env("SSL_CERT_FILE", certificates);
-        }
-        if let Some(config) = job.access.docker_config(original.registry(), job.folder)? {
-            call = call
-                .env("REGISTRY_AUTH_FILE", config.join("config.json"))
-                .env("DOCKER_CONFIG", config);
         }
         call.run(job)?.success()
     }

@@ -15,6 +15,7 @@ mod output;
 mod process;
 mod process_group;
 mod stop;
+mod test_command;
 mod trivy;
 mod version;
 
@@ -37,6 +38,7 @@ pub use image::ImageRef;
 pub use options::{DEFAULT_TIME_LIMIT, ToolOptions};
 pub use process_group::ProcessGroup;
 pub use stop::StopToken;
+pub use test_command::{TestCommand, TestRequest};
 pub use trivy::Trivy;
 pub use version::Version;
 

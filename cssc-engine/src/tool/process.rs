@@ -10,6 +10,7 @@ use super::descendants;
 use super::output::{Event, Events};
 use super::process_group::ProcessGroup;
 use super::{Job, StopToken, ToolError};
+use cssc_core::Registry;
 use cssc_core::cycle::Interrupt;
 
 /// How often time and the token are checked while a tool is quiet.
@@ -86,6 +87,28 @@ impl Call {
     pub(super) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
+    }
+
+    /// Tells a program of the user's, which no option is known of, how the registry is reached and
+    /// where it may put files.
+    pub(super) fn of_the_user(
+        mut self,
+        registry: &Registry,
+        job: &Job<'_>,
+    ) -> Result<Self, ToolError> {
+        let insecure = job.access.is_insecure(registry);
+        self = self
+            .env("CSSC_INSECURE", if insecure { "1" } else { "0" })
+            .env("CSSC_FOLDER", job.folder);
+        if let Some(certificates) = job.access.certificates() {
+            self = self.env("SSL_CERT_FILE", certificates);
+        }
+        if let Some(config) = job.access.docker_config(registry, job.folder)? {
+            self = self
+                .env("REGISTRY_AUTH_FILE", config.join("config.json"))
+                .env("DOCKER_CONFIG", config);
+        }
+        Ok(self)
     }
 
     /// Hides variables of the environment from the program, by name; those set here are not.

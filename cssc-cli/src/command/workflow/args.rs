@@ -11,7 +11,7 @@ use cssc_core::workflow::{PatcherKind, WorkflowSettings};
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
 use cssc_engine::tool::{
-    Buildah, CommandPatcher, Copa, Patcher, Patchers, ToolError, ToolOptions, Trivy,
+    Buildah, CommandPatcher, Copa, Patcher, Patchers, TestCommand, ToolError, ToolOptions, Trivy,
 };
 
 use crate::args::{LimitArgs, RegistryArgs, parse_count, parse_duration};
@@ -113,6 +113,7 @@ impl CycleArgs {
                 settings: self.workflow_settings(),
                 ..CycleOptions::default()
             },
+            test: tools.test(),
             list: self.registry.list_options(),
             keep_runs: tools.keep_runs,
             ..RunnerSettings::default()
@@ -122,7 +123,7 @@ impl CycleArgs {
 
 fn patchers() -> impl TypedValueParser<Value = PatcherKind> {
     PossibleValuesParser::new([
-        PossibleValue::new(PatcherKind::Copa.as_str()).help("Copa, which needs `BuildKit`"),
+        PossibleValue::new(PatcherKind::Copa.as_str()).help("Copa, which needs BuildKit"),
         PossibleValue::new(PatcherKind::Buildah.as_str())
             .help("Buildah, which upgrades with the package manager of the image"),
         PossibleValue::new(PatcherKind::Command.as_str())
@@ -147,7 +148,7 @@ pub(crate) struct ToolArgs {
     /// Copa
     #[arg(long, value_name = "PROGRAM", default_value = "copa")]
     copa: PathBuf,
-    /// The address of `BuildKit` for Copa: `tcp://127.0.0.1:8888`
+    /// The address of BuildKit for Copa: `tcp://127.0.0.1:8888`
     #[arg(long, value_name = "ADDRESS")]
     addr: Option<String>,
     /// Buildah
@@ -178,6 +179,13 @@ pub(crate) struct ToolArgs {
     /// Publish every patched image that is still the same image, also one that fixes nothing
     #[arg(long)]
     no_verify: bool,
+    /// A program that tries each patched image before it is published; it finds what to try in its
+    /// environment, and ends with 0 when the image is fit
+    #[arg(long, value_name = "PROGRAM")]
+    test_command: Option<PathBuf>,
+    /// How long one test may take
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, requires = "test_command")]
+    test_limit: Duration,
     /// Replace a floating patch tag although nothing in it shows what it was made from
     #[arg(long)]
     adopt: bool,
@@ -206,6 +214,15 @@ impl Patchers for Tools {
 }
 
 impl ToolArgs {
+    fn test(&self) -> Option<TestCommand> {
+        self.test_command.as_ref().map(|program| {
+            TestCommand::new(ToolOptions {
+                time_limit: self.test_limit,
+                ..ToolOptions::new(program)
+            })
+        })
+    }
+
     pub(crate) fn tools(&self) -> Tools {
         let options = |program: &PathBuf, extra: &[String]| ToolOptions {
             extra: extra.to_vec(),

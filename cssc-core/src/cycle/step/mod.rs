@@ -11,6 +11,7 @@ mod patch;
 mod plan;
 mod publish;
 mod scan;
+mod test;
 mod verify;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use patch::{PatchOutcome, PatchStep};
 pub use plan::{PlanOutcome, PlanStep};
 pub use publish::{Exchange, PublishContent, PublishOutcome, PublishStep};
 pub use scan::{ScanOutcome, ScanStep};
+pub use test::{TestOutcome, TestStep};
 pub use verify::{Comparison, VerifyOutcome, VerifyStep};
 
 /// Everything there is to know of a kind of step stands in one row: its name, the task it belongs
@@ -120,6 +122,8 @@ steps! {
     Discard "discard" of Patch: DiscardStep => DiscardOutcome;
     /// Writing a patched image under its patch tag.
     Publish "publish" of Patch: PublishStep => PublishOutcome;
+    /// Having a program of the user's try the candidate.
+    Test "test" of Patch: TestStep => TestOutcome;
     /// Judging the candidate.
     Verify "verify" of Patch: VerifyStep => VerifyOutcome;
     /// Making the candidate.

@@ -1,0 +1,34 @@
+//! The step that puts a candidate to the test of whoever runs the images.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Digest, Platform, Repository, Tag};
+
+/// Have a program of the user's try the candidate, which was judged and is good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestStep {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag of the original.
+    pub original: Tag,
+    /// The original's manifest for the platform.
+    pub manifest: Digest,
+    /// The platform.
+    pub platform: Platform,
+    /// The tag of the candidate.
+    pub candidate: Tag,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// What the test came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum TestOutcome {
+    /// The candidate is fit to be published.
+    Passed,
+    /// It is not, for this reason.
+    Refused(String),
+}

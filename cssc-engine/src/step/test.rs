@@ -1,0 +1,30 @@
+//! Having a program of the user's try a candidate.
+
+use cssc_core::cycle::{TestOutcome, TestStep};
+
+use super::{StepContext, StepError};
+use crate::tool::TestRequest;
+
+pub(super) fn perform(
+    step: &TestStep,
+    context: &StepContext<'_>,
+) -> Result<TestOutcome, StepError> {
+    let Some(program) = context.test else {
+        let message =
+            "patched images of this cycle are to be tested, and no program is given for it";
+        return Err(StepError::permanent(message));
+    };
+    let request = TestRequest {
+        candidate: &context.image(&step.repository, &step.candidate, &step.digest),
+        original: &context.image(&step.repository, &step.original, &step.manifest),
+        platform: &step.platform,
+    };
+    let refused = context.with_tool(|job| program.test(&request, job))?;
+    Ok(match refused {
+        None => TestOutcome::Passed,
+        Some(why) => {
+            context.log.line(&format!("the test refused it: {why}"));
+            TestOutcome::Refused(why)
+        }
+    })
+}
