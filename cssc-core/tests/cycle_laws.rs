@@ -13,12 +13,12 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, Comparison, CycleErrorKind, CycleId, CycleImage, CycleOptions, CyclePlan,
-    CyclePlatform, CycleRecord, DiscardOutcome, Exchange, ImageOutcome, Interrupt, LatestPatch,
-    LeftOut, LeftOutReason, NextStep, PatchOutcome, PlanOutcome, PlatformPatch, PublishContent,
-    PublishOutcome, PublishStep, RecordChange, RowStatus, Run, RunId, ScanOutcome, Status,
-    StatusRow, Step, StepFailure, StepKind, StepOutcome, Task, TestOutcome, VerifyOutcome,
-    candidate_of,
+    Assignment, Attach, AttestOutcome, Cause, Comparison, CycleErrorKind, CycleId, CycleImage,
+    CycleOptions, CyclePlan, CyclePlatform, CycleRecord, DiscardOutcome, Exchange, ImageOutcome,
+    Interrupt, LatestPatch, LeftOut, LeftOutReason, NextStep, PatchOutcome, PlanOutcome,
+    PlatformPatch, PublishContent, PublishOutcome, PublishStep, RecordChange, RowStatus, Run,
+    RunId, ScanOutcome, Status, StatusRow, Step, StepFailure, StepKind, StepOutcome, Task,
+    TestOutcome, VerifyOutcome, candidate_of,
 };
 use cssc_core::inventory::{ListingError, UnavailableKind};
 use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
@@ -105,6 +105,7 @@ impl World {
         let options = CycleOptions {
             jobs: NonZeroU32::new(script.jobs).unwrap(),
             verify: script.verify,
+            attach: [Attach::Never, Attach::Auto][usize::from(script.verify)],
             test: script.seed.is_multiple_of(2),
             interruptions: u32::MAX,
             ..CycleOptions::default()
@@ -284,6 +285,7 @@ impl World {
                     TestOutcome::Passed.into()
                 }
             }
+            Step::Attest(_) => AttestOutcome::Attached(5).into(),
             Step::Publish(step) => self.publish(step),
             Step::Discard(step) => {
                 self.tags.remove(step.candidate.as_str());

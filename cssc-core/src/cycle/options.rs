@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use super::step::Attach;
 use crate::workflow::WorkflowSettings;
 
 /// How a cycle goes about its work.
@@ -29,6 +30,8 @@ pub struct CycleOptions {
     /// Whether a program tries each patched image that is good, before it is published; false by
     /// default.
     pub test: bool,
+    /// Whether what is known of a patched image is attached to it; not by default.
+    pub attach: Attach,
     /// Where the cycle stops short; by default it publishes what it has patched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
@@ -70,6 +73,7 @@ impl Default for CycleOptions {
             interruptions: 10,
             verify: true,
             test: false,
+            attach: Attach::default(),
             until: None,
             adopt: false,
             settings: WorkflowSettings::default(),

@@ -147,6 +147,9 @@ impl Cycle {
         let verified = patch.verified();
         let verdict = self.verdict(patch, scanned);
         match (patch.status, verdict) {
+            (Status::Failed, Some(PublishVerdict::Publish)) if patch.publications().is_empty() => {
+                (RowStatus::Failed, Some(ImageOutcome::Failed), reason)
+            }
             (_, Some(PublishVerdict::Publish)) => {
                 let evidence = verified.and_then(|verified| verified.evidence(scanned));
                 self.publication_standing(image, row, patch, evidence)

@@ -17,8 +17,9 @@ use super::row::ImageName;
 use super::run::{Activity, Decided, Publication, Run};
 use super::status::Status;
 use super::step::{
-    DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep, PlanOutcome, PublishContent,
-    PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepOutcome, TestStep, VerifyStep,
+    Attach, AttestStep, DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep,
+    PlanOutcome, PublishContent, PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step,
+    StepOutcome, TestStep, VerifyStep,
 };
 use crate::name::Digest;
 use crate::scan::{PublishVerdict, ScanVerdict};
@@ -289,6 +290,7 @@ impl Cycle {
             tag: image.patch_tag.clone()?,
             replaces: image.replaced().cloned(),
             previous: previous(image),
+            attach: self.record.options.attach,
             content,
         })
     }
@@ -299,6 +301,10 @@ impl Cycle {
         let scan = self.runs.get(&plan.scan_run(cycle, index, place))?;
         let patch = self.runs.get(&plan.patch_run(cycle, index, place))?;
         let (_, scanned) = image.scanned(image.platforms.get(place)?);
+        if matches!(patch.status, Status::Failed | Status::Canceled) {
+            // What is known of it could not be attached.
+            return None;
+        }
         let verdict = self.verdict(patch, scanned)?;
         (needs_patch(scan) && verdict == PublishVerdict::Publish)
             .then_some(patch.made.as_ref())
@@ -336,15 +342,16 @@ impl Cycle {
                 if self.record.options.test && self.is_worth_publishing(id) {
                     self.test(id, step);
                 } else {
-                    self.judged(id, now);
+                    self.tried(id, TestStep::from(step), now);
                 }
             }
-            (Step::Test(_), StepOutcome::Test(outcome)) => {
+            (Step::Test(step), StepOutcome::Test(outcome)) => {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.tested = Some(outcome);
                 }
-                self.judged(id, now);
+                self.tried(id, step, now);
             }
+            (Step::Attest(_), StepOutcome::Attest(_)) => self.judged(id, now),
             (Step::Publish(step), StepOutcome::Publish(outcome)) => {
                 let (digest, reason) = match outcome {
                     PublishOutcome::Published(digest) => (Some(digest), None),
@@ -379,13 +386,29 @@ impl Cycle {
     /// Goes on to try a candidate that is good.
     fn test(&mut self, id: &RunId, step: VerifyStep) {
         if let Some(run) = self.runs.get_mut(id) {
-            run.enter(TestStep {
+            run.enter(TestStep::from(step));
+        }
+    }
+
+    /// Goes on to attach what is known of a candidate that is going to be published.
+    fn tried(&mut self, id: &RunId, step: TestStep, now: DateTime<Utc>) {
+        let (cycle, options) = (self.record.id, self.record.options);
+        if options.attach == Attach::Never
+            || options.until.is_some()
+            || !self.is_worth_publishing(id)
+        {
+            self.judged(id, now);
+        } else if let Some(run) = self.runs.get_mut(id) {
+            run.enter(AttestStep {
+                cycle,
                 repository: step.repository,
                 original: step.original,
                 manifest: step.manifest,
                 platform: step.platform,
                 candidate: step.candidate,
                 digest: step.digest,
+                patcher: options.settings.effective_patcher(),
+                attach: options.attach,
             });
         }
     }

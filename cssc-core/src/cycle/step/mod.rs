@@ -6,6 +6,7 @@
 //! A new step is a file here with its struct and its outcome, a row in the table below, and a
 //! file in whoever performs it.
 
+mod attest;
 mod discard;
 mod patch;
 mod plan;
@@ -22,6 +23,7 @@ use super::failure::StepFailure;
 use super::id::Task;
 use super::interrupt::Interrupt;
 
+pub use attest::{Attach, AttestOutcome, AttestStep};
 pub use discard::{DiscardOutcome, DiscardStep};
 pub use patch::{PatchOutcome, PatchStep};
 pub use plan::{PlanOutcome, PlanStep};
@@ -122,6 +124,8 @@ steps! {
     Discard "discard" of Patch: DiscardStep => DiscardOutcome;
     /// Writing a patched image under its patch tag.
     Publish "publish" of Patch: PublishStep => PublishOutcome;
+    /// Attaching proof to the candidate.
+    Attest "attest" of Patch: AttestStep => AttestOutcome;
     /// Having a program of the user's try the candidate.
     Test "test" of Patch: TestStep => TestOutcome;
     /// Judging the candidate.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::attest::Attach;
 use crate::cycle::CycleId;
 use crate::name::{Digest, Repository, Tag};
 
@@ -28,6 +29,9 @@ pub struct PublishStep {
     /// The digest of the patch before, which an index names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
+    /// Whether to attach to an index where it comes from.
+    #[serde(default)]
+    pub attach: Attach,
     /// What to publish.
     pub content: PublishContent,
 }

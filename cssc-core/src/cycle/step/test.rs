@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verify::VerifyStep;
 use crate::name::{Digest, Platform, Repository, Tag};
 
 /// Have a program of the user's try the candidate, which was judged and is good.
@@ -20,6 +21,19 @@ pub struct TestStep {
     pub candidate: Tag,
     /// Its digest.
     pub digest: Digest,
+}
+
+impl From<VerifyStep> for TestStep {
+    fn from(step: VerifyStep) -> Self {
+        Self {
+            repository: step.repository,
+            original: step.original,
+            manifest: step.manifest,
+            platform: step.platform,
+            candidate: step.candidate,
+            digest: step.digest,
+        }
+    }
 }
 
 /// What the test came to.
