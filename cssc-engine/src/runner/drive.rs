@@ -309,6 +309,7 @@ fn perform_logged(
             scanner: runner.scanner,
             patchers: runner.patchers,
             test: runner.settings.test.as_ref(),
+            sign: runner.settings.sign.as_ref(),
             access: runner.access,
             reports,
             folder: &folder.of_run(run),

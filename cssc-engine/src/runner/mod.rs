@@ -18,7 +18,7 @@ pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
 use crate::state::{State, StateError, StoredWorkflow};
-use crate::tool::{Access, Patchers, Scanner, StopToken, TestCommand};
+use crate::tool::{Access, Patchers, Scanner, SignCommand, StopToken, TestCommand};
 use cssc_registry::{ListOptions, RegistryClient};
 use drive::Execution;
 use folder::WorkFolder;
@@ -102,6 +102,8 @@ pub struct RunnerSettings {
     pub only: Vec<ImageFilter>,
     /// What tries patched images before they are published; nothing by default.
     pub test: Option<TestCommand>,
+    /// What signs patched images before they have a tag; nothing by default.
+    pub sign: Option<SignCommand>,
     /// How repositories are listed.
     pub list: ListOptions,
     /// How many runs are kept at least, the newest; all of them by default.

@@ -4,6 +4,8 @@
 //! knows a state, a cycle or a schedule: whoever performs a step reports its outcome to the cycle
 //! that issued it.
 
+mod attachments;
+mod attest;
 mod content;
 mod discard;
 mod origin;
@@ -12,6 +14,7 @@ mod pin;
 mod plan;
 mod publish;
 mod scan;
+mod statement;
 mod test;
 mod verify;
 
@@ -25,7 +28,8 @@ use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 use crate::reports::Reports;
 use crate::runner::{PolicyReadError, PolicySource};
 use crate::tool::{
-    Access, ImageRef, Job, Log, Patchers, ProcessGroup, Scanner, StopToken, TestCommand, ToolError,
+    Access, ImageRef, Job, Log, Patchers, ProcessGroup, Scanner, SignCommand, StopToken,
+    TestCommand, ToolError,
 };
 
 /// What a step is performed with.
@@ -43,6 +47,8 @@ pub struct StepContext<'a> {
     pub patchers: &'a dyn Patchers,
     /// What tries patched images, in cycles that have them tried.
     pub test: Option<&'a TestCommand>,
+    /// What signs images before they have a tag.
+    pub sign: Option<&'a SignCommand>,
     /// How tools reach the registry.
     pub access: &'a Access,
     /// Reports of earlier steps.
@@ -74,6 +80,7 @@ pub fn perform(step: &Step, context: &StepContext<'_>) -> StepOutcome {
         Step::Patch(step) => patch::perform(step, context).map(Into::into),
         Step::Verify(step) => verify::perform(step, context).map(Into::into),
         Step::Test(step) => test::perform(step, context).map(Into::into),
+        Step::Attest(step) => attest::perform(step, context).map(Into::into),
         Step::Publish(step) => publish::perform(step, context).map(Into::into),
         Step::Discard(step) => discard::perform(step, context).map(Into::into),
         step => Err(StepError::permanent(format!(

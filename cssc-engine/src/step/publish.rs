@@ -4,7 +4,10 @@ use cssc_core::cycle::{Exchange, PublishContent, PublishOutcome, PublishStep};
 use cssc_core::{Digest, Tag};
 use cssc_registry::{Image, Manifest, Reference};
 
+use super::attachments::Attachments;
+use super::attest::policy_digest;
 use super::origin::Origin;
+use super::statement::{self, Builder, Material};
 use super::{StepContext, StepError, content};
 use crate::tool::ImageRef;
 
@@ -31,6 +34,7 @@ pub(super) fn perform(
         }
         _ => {}
     }
+    vouch(step, &manifest, context)?;
     registry.put_manifest(repository, &reference, &manifest)?;
     // Registries do not compare and swap: what is there now is the outcome.
     match registry.resolve(repository, &reference)? {
@@ -47,6 +51,39 @@ pub(super) fn perform(
             step.tag
         ))),
     }
+}
+
+/// Attaches to an index where it comes from, and has the image signed: nobody sees the tag before.
+/// What belongs to a platform was attached to its manifest already.
+fn vouch(
+    step: &PublishStep,
+    manifest: &Manifest,
+    context: &StepContext<'_>,
+) -> Result<(), StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let descriptor = manifest.descriptor();
+    let image = context.image(repository, &step.tag, &descriptor.digest);
+    if let PublishContent::Index { original, .. } = &step.content {
+        let by_digest = Reference::Digest(descriptor.digest.clone());
+        registry.put_manifest(repository, &by_digest, manifest)?;
+        if let Some(mut attachments) =
+            Attachments::of(descriptor, step.cycle, repository, step.attach, context)?
+        {
+            let original = context.image(repository, &step.original, original);
+            let material = Material {
+                image: &original,
+                platform: None,
+            };
+            let policy = policy_digest(context)?;
+            let builder = Builder::of(step.cycle, None, context)?;
+            let provenance = builder.provenance(&image, &material, &policy);
+            attachments.statement(statement::PROVENANCE, None, &provenance)?;
+        }
+    }
+    if let Some(program) = context.sign {
+        context.with_tool(|job| program.sign(&image, job))?;
+    }
+    Ok(())
 }
 
 /// The index of the original with the patched manifests in it: the same each time.

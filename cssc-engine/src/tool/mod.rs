@@ -14,6 +14,7 @@ mod options;
 mod output;
 mod process;
 mod process_group;
+mod sign_command;
 mod stop;
 mod test_command;
 mod trivy;
@@ -23,6 +24,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use cssc_core::name::Platform;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{ScanReport, Tag};
@@ -37,6 +39,7 @@ pub use error::{ToolError, ToolErrorKind};
 pub use image::ImageRef;
 pub use options::{DEFAULT_TIME_LIMIT, ToolOptions};
 pub use process_group::ProcessGroup;
+pub use sign_command::SignCommand;
 pub use stop::StopToken;
 pub use test_command::{TestCommand, TestRequest};
 pub use trivy::Trivy;
@@ -76,6 +79,27 @@ pub trait Scanner: Send + Sync {
     /// Fails when the tool [cannot be used](Self::check), runs out of time, is interrupted, or
     /// leaves no report that can be read.
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError>;
+
+    /// When the database that it scans with was made, where it tells.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the tool cannot be used.
+    fn database(&self, job: &Job<'_>) -> Result<Option<DateTime<Utc>>, ToolError> {
+        let _ = job;
+        Ok(None)
+    }
+
+    /// Makes a list of what is in an image, as `CycloneDX` in JSON, of the report of its scan and
+    /// leaves it in the job's folder; none where the scanner cannot.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the tool cannot be used, or leaves no such list.
+    fn sbom(&self, report: &Path, job: &Job<'_>) -> Result<Option<PathBuf>, ToolError> {
+        let _ = (report, job);
+        Ok(None)
+    }
 }
 
 /// Builds a patched image and pushes it.

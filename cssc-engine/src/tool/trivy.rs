@@ -1,8 +1,11 @@
 //! Trivy as the scanner.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
 
 use super::process::Call;
 use super::version::VersionCheck;
@@ -56,6 +59,8 @@ pub struct Trivy {
     options: ToolOptions,
     version: VersionCheck,
     has_database: AtomicBool,
+    /// When the database was made, once that was asked.
+    database: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Trivy {
@@ -65,6 +70,7 @@ impl Trivy {
             options,
             version: VersionCheck::default(),
             has_database: AtomicBool::new(false),
+            database: Mutex::default(),
         }
     }
 
@@ -142,7 +148,59 @@ impl Scanner for Trivy {
             .run(job)?
             .success()?;
         self.has_database.store(true, Ordering::Relaxed);
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
+    }
+
+    /// Asks it once, and again after the database was fetched anew.
+    fn database(&self, job: &Job<'_>) -> Result<Option<DateTime<Utc>>, ToolError> {
+        let known = |known: &Mutex<_>| *known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&self.database) {
+            return Ok(Some(known));
+        }
+        let said = Mutex::new(String::new());
+        let listen = |line: &str| {
+            if let Ok(mut said) = said.lock() {
+                said.push_str(line);
+            }
+        };
+        let job = Job {
+            log: &listen,
+            ..*job
+        };
+        let options = &self.options;
+        let cache = options.extra.iter().skip_while(|arg| *arg != "--cache-dir");
+        let call = Call::new(&options.program, options.time_limit)
+            .hiding(is_hidden)
+            .args(["version", "--format", "json"])
+            .args(cache.take(2));
+        call.run(&job)?.success()?;
+        let said = said.into_inner().unwrap_or_default();
+        let version: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        let updated = version.pointer("/VulnerabilityDB/UpdatedAt");
+        let updated = updated.and_then(|time| time.as_str()?.parse().ok());
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = updated;
+        Ok(updated)
+    }
+
+    fn sbom(&self, report: &Path, job: &Job<'_>) -> Result<Option<PathBuf>, ToolError> {
+        let options = &self.options;
+        let sbom = job.folder.join("sbom.json");
+        Call::new(&options.program, options.time_limit)
+            .hiding(is_hidden)
+            .args(["convert", "--format", "cyclonedx", "--output"])
+            .arg(&sbom)
+            .arg(report)
+            .run(job)?
+            .success()?;
+        if sbom.is_file() {
+            return Ok(Some(sbom));
+        }
+        Err(ToolError::no_report(
+            &options.program,
+            &sbom,
+            "it wrote no SBOM",
+        ))
     }
 
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError> {

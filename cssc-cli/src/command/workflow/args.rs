@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use cssc_core::cycle::{CycleOptions, WORKFLOW_TYPE};
+use cssc_core::cycle::{Attach, CycleOptions, WORKFLOW_TYPE};
 use cssc_core::workflow::{PatcherKind, WorkflowSettings};
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
 use cssc_engine::tool::{
-    Buildah, CommandPatcher, Copa, Patcher, Patchers, TestCommand, ToolError, ToolOptions, Trivy,
+    Buildah, CommandPatcher, Copa, Patcher, Patchers, SignCommand, TestCommand, ToolError,
+    ToolOptions, Trivy,
 };
 
 use crate::args::{LimitArgs, RegistryArgs, parse_count, parse_duration};
@@ -110,10 +111,12 @@ impl CycleArgs {
                 step_limit_seconds: seconds(tools.step_limit),
                 verify: !tools.no_verify,
                 adopt: tools.adopt,
+                attach: tools.attach.into(),
                 settings: self.workflow_settings(),
                 ..CycleOptions::default()
             },
             test: tools.test(),
+            sign: tools.sign(),
             list: self.registry.list_options(),
             keep_runs: tools.keep_runs,
             ..RunnerSettings::default()
@@ -186,6 +189,13 @@ pub(crate) struct ToolArgs {
     /// How long one test may take
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, requires = "test_command")]
     test_limit: Duration,
+    /// A program that signs each patched image before it has a tag; it finds the image, by its
+    /// digest, in its environment
+    #[arg(long, value_name = "PROGRAM")]
+    sign_command: Option<PathBuf>,
+    /// Whether to attach to patched images what was fixed, where they come from, the scans and an SBOM
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = AttachArg::Auto)]
+    attach: AttachArg,
     /// Replace a floating patch tag although nothing in it shows what it was made from
     #[arg(long)]
     adopt: bool,
@@ -213,7 +223,36 @@ impl Patchers for Tools {
     }
 }
 
+/// When to attach something to patched images.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum AttachArg {
+    /// Where the registry has an API for referrers
+    Auto,
+    /// Also where it has none, by way of tags named `sha256-…`
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl From<AttachArg> for Attach {
+    fn from(arg: AttachArg) -> Self {
+        match arg {
+            AttachArg::Auto => Self::Auto,
+            AttachArg::Always => Self::Always,
+            AttachArg::Never => Self::Never,
+        }
+    }
+}
+
 impl ToolArgs {
+    fn sign(&self) -> Option<SignCommand> {
+        let program = self.sign_command.as_ref()?;
+        Some(SignCommand::new(ToolOptions {
+            time_limit: self.step_limit,
+            ..ToolOptions::new(program)
+        }))
+    }
+
     fn test(&self) -> Option<TestCommand> {
         self.test_command.as_ref().map(|program| {
             TestCommand::new(ToolOptions {

@@ -1,0 +1,67 @@
+//! Attaching to a candidate what is known of it.
+
+use std::fs;
+use std::path::Path;
+
+use cssc_core::Digest;
+use cssc_core::cycle::{AttestOutcome, AttestStep};
+use cssc_registry::Reference;
+
+use super::attachments::Attachments;
+use super::scan::kept_report;
+use super::statement::{self, Builder, Material};
+use super::{StepContext, StepError};
+
+pub(super) fn perform(
+    step: &AttestStep,
+    context: &StepContext<'_>,
+) -> Result<AttestOutcome, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let reference = Reference::Digest(step.digest.clone());
+    let subject = registry.get_manifest(repository, &reference)?.descriptor();
+    let Some(mut attachments) =
+        Attachments::of(subject, step.cycle, repository, step.attach, context)?
+    else {
+        context
+            .log
+            .line("the registry has no API for referrers: nothing is attached");
+        return Ok(AttestOutcome::Unsupported);
+    };
+    let report = |tag, digest| kept_report(context, repository, tag, digest);
+    let (before, after) = (
+        report(&step.original, &step.manifest)?,
+        report(&step.candidate, &step.digest)?,
+    );
+    let builder = Builder::of(step.cycle, Some(step.patcher), context)?;
+    let subject = context.image(repository, &step.original, &step.digest);
+    let original = context.image(repository, &step.original, &step.manifest);
+    let material = Material {
+        image: &original,
+        platform: Some(&step.platform),
+    };
+    let provenance = builder.provenance(&subject, &material, &policy_digest(context)?);
+    attachments.statement(statement::PROVENANCE, None, &provenance)?;
+    for (part, image, path) in [("before", &original, &before), ("after", &subject, &after)] {
+        let scan = builder.scan(image, &read(path)?)?;
+        attachments.statement(statement::SCAN, Some(part), &scan)?;
+    }
+    let vex = builder.vex(&subject, &read(&before)?, &read(&after)?)?;
+    attachments.statement(statement::VEX, None, &vex)?;
+    if let Some(sbom) = context.with_tool(|job| context.scanner.sbom(&after, job))? {
+        attachments.sbom(read(&sbom)?)?;
+    }
+    // No later step needs it.
+    context.reports.remove(&step.digest);
+    Ok(AttestOutcome::Attached(attachments.count()))
+}
+
+/// The digest of the policy as it is stored.
+pub(super) fn policy_digest(context: &StepContext<'_>) -> Result<Digest, StepError> {
+    let workflow = context.policy.read()?;
+    Ok(cssc_registry::digest::of(workflow.policy().as_bytes()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StepError> {
+    fs::read(path)
+        .map_err(|error| StepError::transient(format!("cannot read `{}`: {error}", path.display())))
+}

@@ -1,0 +1,254 @@
+//! What is said of a patched image, as [in-toto statements][spec].
+//!
+//! A statement of a cycle is the same each time it is made from the same reports: its times are
+//! those of the cycle and of the reports.
+//!
+//! [spec]: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use cssc_core::cycle::CycleId;
+use cssc_core::name::Platform;
+use cssc_core::workflow::PatcherKind;
+use cssc_core::{Digest, Evidence, ScanReport};
+use serde_json::{Value, json};
+
+use super::{StepContext, StepError};
+use crate::tool::ImageRef;
+
+/// Where an artifact comes from.
+pub(super) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+/// What a scanner found.
+pub(super) const SCAN: &str = "https://cosign.sigstore.dev/attestation/vuln/v1";
+/// Which vulnerabilities do not concern an image, and why.
+pub(super) const VEX: &str = "https://openvex.dev/ns/v0.2.0";
+
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const PROGRAM: &str = "https://github.com/cssc-rs/cssc";
+
+/// What made the statements: a cycle with its tools.
+pub(super) struct Builder<'a> {
+    cycle: CycleId,
+    scanner: &'a str,
+    /// By the name of the tool.
+    versions: BTreeMap<String, String>,
+    /// When the scanner's database was made.
+    database: Option<DateTime<Utc>>,
+    patcher: Option<PatcherKind>,
+}
+
+/// What an image was made from.
+pub(super) struct Material<'a> {
+    pub(super) image: &'a ImageRef,
+    pub(super) platform: Option<&'a Platform>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn of(
+        cycle: CycleId,
+        patcher: Option<PatcherKind>,
+        context: &StepContext<'a>,
+    ) -> Result<Self, StepError> {
+        let mut versions = BTreeMap::new();
+        versions.insert("cssc".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let scanner = context.scanner;
+        if let Some(version) = context.with_tool(|job| scanner.check(job))? {
+            versions.insert(scanner.name().to_owned(), version.to_string());
+        }
+        if let Some(patcher) = patcher {
+            let patcher = context.patchers.get(patcher)?;
+            if let Some(version) = context.with_tool(|job| patcher.check(job))? {
+                versions.insert(patcher.name().to_owned(), version.to_string());
+            }
+        }
+        Ok(Self {
+            cycle,
+            scanner: scanner.name(),
+            versions,
+            database: context.with_tool(|job| scanner.database(job))?,
+            patcher,
+        })
+    }
+
+    /// Where a patched image comes from.
+    pub(super) fn provenance(
+        &self,
+        subject: &ImageRef,
+        original: &Material<'_>,
+        policy: &Digest,
+    ) -> Value {
+        let parameters = [
+            ("original", Some(original.image.by_tag())),
+            ("platform", original.platform.map(ToString::to_string)),
+            ("patcher", self.patcher.map(|patcher| patcher.to_string())),
+        ];
+        let parameters = parameters.into_iter();
+        let parameters: BTreeMap<&str, String> = parameters
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        let mut dependencies = vec![
+            json!({"uri": format!("oci://{}", original.image.exact()),
+                   "digest": digest_set(original.image.digest())}),
+            json!({"name": "policy", "digest": digest_set(Some(policy))}),
+        ];
+        if let Some(database) = self.database {
+            dependencies.push(json!({
+                "name": format!("{} database", self.scanner),
+                "annotations": {"updatedAt": time(database)},
+            }));
+        }
+        let predicate = json!({
+            "buildDefinition": {
+                "buildType": format!("{PROGRAM}/patch@v1"),
+                "externalParameters": parameters,
+                "internalParameters": {"cycle": self.cycle},
+                "resolvedDependencies": dependencies,
+            },
+            "runDetails": {
+                "builder": {"id": PROGRAM, "version": self.versions},
+                "metadata": {
+                    "invocationId": self.cycle,
+                    "startedOn": time(self.cycle.started()),
+                },
+            },
+        });
+        statement(subject, PROVENANCE, &predicate)
+    }
+
+    /// What a scan found, with the report as the scanner wrote it.
+    pub(super) fn scan(&self, subject: &ImageRef, report: &[u8]) -> Result<Value, StepError> {
+        let result = read_json(report)?;
+        let scanned = read_report(report)?.created_at();
+        let scanned = scanned.map_or_else(|| time(self.cycle.started()), time);
+        let version = self.versions.get(self.scanner);
+        let predicate = json!({
+            "invocation": {"uri": PROGRAM, "event_id": self.cycle},
+            "scanner": {
+                "uri": self.scanner_url(),
+                "version": version,
+                "db": {"lastUpdate": self.database.map(time)},
+                "result": result,
+            },
+            "metadata": {"scanStartedOn": scanned, "scanFinishedOn": scanned},
+        });
+        Ok(statement(subject, SCAN, &predicate))
+    }
+
+    /// What is fixed since the original, as the scans of both show it.
+    pub(super) fn vex(
+        &self,
+        subject: &ImageRef,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<Value, StepError> {
+        let evidence = Evidence::compare(&read_report(before)?, &read_report(after)?);
+        let urls = package_urls(&read_json(before)?);
+        let now = time(self.cycle.started());
+        let product = image_url(subject);
+        let mut fixed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for finding in evidence.fixed() {
+            let (package, version) = (finding.package(), finding.installed_version());
+            let subcomponent = urls.get(&(package.to_owned(), version.to_owned()));
+            let subcomponent = subcomponent.map(|url| json!({"@id": url}));
+            fixed
+                .entry(finding.vulnerability_id())
+                .or_default()
+                .extend(subcomponent);
+        }
+        let statements: Vec<Value> = fixed
+            .into_iter()
+            .map(|(vulnerability, subcomponents)| {
+                json!({
+                    "vulnerability": {"name": vulnerability},
+                    "products": [{"@id": product, "subcomponents": subcomponents}],
+                    "status": "fixed",
+                })
+            })
+            .collect();
+        let predicate = json!({
+            "@context": VEX,
+            "@id": format!("{PROGRAM}/vex/{}/{}", self.cycle, hex(subject)),
+            "author": "cssc",
+            "role": "patching automation",
+            "timestamp": now,
+            "version": 1,
+            "statements": statements,
+        });
+        Ok(statement(subject, VEX, &predicate))
+    }
+
+    fn scanner_url(&self) -> String {
+        let version = self.versions.get(self.scanner);
+        let version = version.map(|version| format!("@{version}"));
+        format!(
+            "pkg:generic/{}{}",
+            self.scanner,
+            version.unwrap_or_default()
+        )
+    }
+}
+
+fn statement(subject: &ImageRef, predicate_type: &str, predicate: &Value) -> Value {
+    let (registry, repository) = (subject.registry(), subject.repository());
+    json!({
+        "_type": STATEMENT,
+        "subject": [{
+            "name": format!("{}/{repository}", registry.as_str()),
+            "digest": digest_set(subject.digest()),
+        }],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    })
+}
+
+fn digest_set(digest: Option<&Digest>) -> Value {
+    let (algorithm, hex) = digest
+        .and_then(|digest| digest.as_str().split_once(':'))
+        .unwrap_or_default();
+    json!({algorithm: hex})
+}
+
+fn hex(image: &ImageRef) -> &str {
+    image.digest().map_or("", Digest::hex)
+}
+
+/// The package URL of an image ([purl](https://github.com/package-url/purl-spec), type `oci`).
+fn image_url(image: &ImageRef) -> String {
+    let repository = image.repository().as_str();
+    let name = repository.rsplit('/').next().unwrap_or(repository);
+    format!("pkg:oci/{name}@sha256:{}", hex(image))
+}
+
+/// The package URLs that a report tells, by name and installed version of the package.
+fn package_urls(report: &Value) -> BTreeMap<(String, String), String> {
+    items(report, "Results")
+        .flat_map(|result| items(result, "Vulnerabilities"))
+        .filter_map(|finding| {
+            let text = |path: &str| Some(finding.pointer(path)?.as_str()?.to_owned());
+            let package = (text("/PkgName")?, text("/InstalledVersion")?);
+            Some((package, text("/PkgIdentifier/PURL")?))
+        })
+        .collect()
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let list = value.get(key).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+fn read_json(report: &[u8]) -> Result<Value, StepError> {
+    serde_json::from_slice(report).map_err(|error| unreadable(&error))
+}
+
+fn read_report(report: &[u8]) -> Result<ScanReport, StepError> {
+    ScanReport::from_slice(report).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> StepError {
+    StepError::transient(format!("a scan report cannot be read again: {error}"))
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
