@@ -18,7 +18,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use cssc_core::{Digest, Registry, Repository};
-use cssc_registry::{OciOptions, OciRegistry, Reference, Referrer, RegistryClient};
+use cssc_registry::{
+    Artifact, OciOptions, OciRegistry, Reference, Referrer, ReferrersFallback, RegistryClient,
+    attach,
+};
 use serde_json::{Value, json};
 use support::olareg::Olareg;
 use support::{DockerRegistry, Setup, has_tools, write_layout};
@@ -76,6 +79,7 @@ impl Place {
             .env("PATH", std::env::join_paths(path).unwrap())
             .env("XDG_STATE_HOME", self.folder.path())
             .env("STANDIN_FAULTS", "")
+            .env("STANDIN_FOLDER", self.folder.path())
             .env("FOLDER", self.folder.path())
             .output()
             .unwrap()
@@ -212,6 +216,45 @@ fn everything_is_attached_and_signed_before_the_tag_is_there() {
     });
     assert_eq!(found, [3, 1]);
     assert_eq!(attached[KINDS[0]]["bomFormat"], "CycloneDX");
+}
+
+/// The cycle that made a patch has attached what is in it, so that later cycles pull no layer; what
+/// somebody else attached counts for nothing.
+#[test]
+fn a_patch_is_scanned_by_the_sbom_that_was_attached_to_it_and_by_no_other() {
+    if !has_tools(&["olareg", "skopeo", "python3"]) {
+        return;
+    }
+    let registry = Olareg::start();
+    let place = Place::on(registry.host());
+    let calls = || {
+        let path = place.folder.path().join("calls");
+        let calls = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(path);
+        calls
+    };
+    assert!(place.run("").status.success());
+    calls();
+    assert!(place.run("").status.success());
+    assert_eq!(calls(), "trivy sbom\n");
+
+    let digest = place.digest("3.11-1").unwrap();
+    let referrers = place.referrers(&digest).into_iter();
+    let ours = referrers.filter(|referrer| referrer.artifact_type == KINDS[0]);
+    for referrer in ours {
+        let reference = Reference::Digest(referrer.descriptor.digest);
+        place.client.delete(&python(), &reference).unwrap();
+    }
+    let manifest = place
+        .client
+        .get_manifest(&python(), &Reference::Digest(digest.clone()));
+    let theirs = Artifact::new(KINDS[0])
+        .layer(KINDS[0], r#"{"bomFormat": "CycloneDX"}"#)
+        .annotation("dev.cssc.patch.cycle", "20200101T000000Z-0000")
+        .subject(manifest.unwrap().descriptor());
+    attach(&place.client, &python(), &theirs, ReferrersFallback::Never).unwrap();
+    assert!(place.run("").status.success());
+    assert_eq!(calls(), format!("trivy python:{digest}\n"));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What is attached to a manifest, each thing once.
 
-use cssc_core::Repository;
 use cssc_core::cycle::{Attach, CycleId};
-use cssc_registry::{Artifact, Attachment, Descriptor, Referrer, ReferrersFallback, attach};
+use cssc_core::{Digest, Repository};
+use cssc_registry::{
+    Artifact, Attachment, Descriptor, Reference, Referrer, ReferrersFallback, RegistryClient,
+    attach,
+};
 use serde_json::Value;
 
 use super::origin::CYCLE;
-use super::{StepContext, StepError};
+use super::{StepContext, StepError, content};
 
 /// What a statement is stored as ([in-toto](https://github.com/in-toto/attestation)).
 const STATEMENT: &str = "application/vnd.in-toto+json";
@@ -16,6 +19,45 @@ const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 const PART: &str = "dev.cssc.scan";
 /// What Trivy looks for.
 const SBOM: &str = "application/vnd.cyclonedx+json";
+
+/// The most bytes of an SBOM that are read.
+const MAX_SBOM_LEN: u64 = 64 << 20;
+
+/// The SBOM that was attached to a patch by the cycle that made it; none when the manifest names no
+/// cycle, or nothing is attached. What others attach is not taken for ours.
+pub(super) fn sbom_of(
+    registry: &dyn RegistryClient,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<Option<Vec<u8>>, StepError> {
+    let manifest = content::manifest(registry, repository, digest)?;
+    let annotations = manifest.annotations();
+    let Some(cycle) = annotations.get(CYCLE) else {
+        return Ok(None);
+    };
+    let referrers = match registry.referrers(repository, digest, Some(SBOM)) {
+        // Then the image itself is scanned.
+        Err(error) if error.is_unsupported() || error.is_invalid_answer() => return Ok(None),
+        referrers => referrers?,
+    };
+    let is_ours = |referrer: &&Referrer| {
+        referrer
+            .annotations
+            .get(CYCLE)
+            .is_some_and(|of| of == cycle)
+    };
+    let Some(referrer) = referrers.iter().find(is_ours) else {
+        return Ok(None);
+    };
+    let reference = Reference::Digest(referrer.descriptor.digest.clone());
+    let artifact = registry.get_manifest(repository, &reference)?;
+    let artifact: Value = serde_json::from_slice(&artifact.bytes).unwrap_or_default();
+    let layer = artifact.pointer("/layers/0").cloned().unwrap_or_default();
+    match serde_json::from_value::<Descriptor>(layer) {
+        Ok(layer) => Ok(Some(registry.get_blob(repository, &layer, MAX_SBOM_LEN)?)),
+        Err(_) => Ok(None),
+    }
+}
 
 /// The manifest that things are attached to.
 pub(super) struct Attachments<'a> {

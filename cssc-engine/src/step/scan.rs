@@ -1,18 +1,22 @@
 //! Scanning a manifest.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use cssc_core::cycle::{ScanOutcome, ScanStep};
 use cssc_core::scan::ScanVerdict;
 use cssc_core::{Digest, Repository, ScanReport, Tag};
 
-use super::{StepContext, StepError};
+use super::{StepContext, StepError, attachments};
 use crate::tool::Scan;
 
 pub(super) fn perform(
     step: &ScanStep,
     context: &StepContext<'_>,
 ) -> Result<ScanOutcome, StepError> {
+    if let Some(report) = from_sbom(step, context)? {
+        return Ok(ScanOutcome::from(&report));
+    }
     let report = report_of(context, &step.repository, &step.tag, &step.digest)?;
     let outcome = ScanOutcome::from(&report);
     if !matches!(outcome.verdict, ScanVerdict::Patch { .. }) {
@@ -20,6 +24,40 @@ pub(super) fn perform(
         context.reports.remove(&step.digest);
     }
     Ok(outcome)
+}
+
+/// The report of a patch of ours by the SBOM that was attached to it, for which no layer is pulled.
+/// It is not kept: what a candidate is compared with, and what a patcher is given, is made from the
+/// layers.
+fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanReport>, StepError> {
+    if context.reports.find(&step.digest).is_some() {
+        return Ok(None);
+    }
+    let Some(sbom) = attachments::sbom_of(context.registry, &step.repository, &step.digest)? else {
+        return Ok(None);
+    };
+    context.make_folder()?;
+    let path = context.folder.join("attached-sbom.json");
+    fs::write(&path, sbom).map_err(|error| {
+        StepError::transient(format!("cannot write `{}`: {error}", path.display()))
+    })?;
+    let report = match context.call(|job| context.scanner.scan_sbom(&path, job))? {
+        Ok(scan) => scan.map(|scan| scan.report),
+        Err(error) if error.interrupt().is_some() => return Err(error.into()),
+        Err(error) => {
+            let message = format!("the attached SBOM cannot be scanned, so the image is: {error}");
+            context.log.line(&message);
+            None
+        }
+    };
+    // An SBOM that says less than the image would makes nothing look clean.
+    let report = report.filter(|report| !matches!(report.verdict(), ScanVerdict::Unsupported(_)));
+    if report.is_some() {
+        context
+            .log
+            .line("scanned by the SBOM that is attached to it");
+    }
+    Ok(report)
 }
 
 /// Where the report of a manifest is kept: that of an earlier step if it is still there, or else

@@ -90,6 +90,17 @@ pub trait Scanner: Send + Sync {
         Ok(None)
     }
 
+    /// Scans what an SBOM lists, without the image, and leaves a report in the job's folder; none
+    /// where the scanner cannot.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`scan`](Self::scan) does.
+    fn scan_sbom(&self, sbom: &Path, job: &Job<'_>) -> Result<Option<Scan>, ToolError> {
+        let _ = (sbom, job);
+        Ok(None)
+    }
+
     /// Makes a list of what is in an image, as `CycloneDX` in JSON, of the report of its scan and
     /// leaves it in the job's folder; none where the scanner cannot.
     ///

@@ -75,10 +75,10 @@ impl Trivy {
     }
 
     /// A call that no setting which happens to lie about leads astray.
-    fn call(&self, job: &Job<'_>) -> Result<Call, ToolError> {
+    fn call(&self, what: &str, job: &Job<'_>) -> Result<Call, ToolError> {
         let options = &self.options;
         let mut call = Call::new(&options.program, options.time_limit)
-            .arg("image")
+            .arg(what)
             .hiding(is_hidden)
             // As variables, which a version that does not know them ignores.
             .env("TRIVY_DISABLE_TELEMETRY", "true")
@@ -92,6 +92,40 @@ impl Trivy {
             call = call.env("SSL_CERT_FILE", certificates);
         }
         Ok(call)
+    }
+
+    /// A scan for OS packages that leaves a report.
+    fn scanning(&self, what: &str, report: &Path, job: &Job<'_>) -> Result<Call, ToolError> {
+        // One that an earlier try left must not be taken for this one's.
+        if let Err(error) = fs::remove_file(report)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(ToolError::file("remove", report, error));
+        }
+        let timeout = format!("{}s", self.options.time_limit.as_secs().max(1));
+        let call = self
+            .call(what, job)?
+            .args(["--scanners", "vuln", "--pkg-types", "os", "--list-all-pkgs"])
+            .args(["--no-progress", "--timeout", &timeout])
+            .args(["--format", "json", "--output"])
+            .arg(report);
+        Ok(if self.has_database.load(Ordering::Relaxed) {
+            call.arg("--skip-db-update")
+        } else {
+            call
+        })
+    }
+
+    /// Scans, and reads the report.
+    fn report(&self, call: Call, report: PathBuf, job: &Job<'_>) -> Result<Scan, ToolError> {
+        let program = &self.options.program;
+        let ended = call.run(job)?;
+        if report.is_file() {
+            return Scan::read(program, report);
+        }
+        let said = ended.said.clone();
+        ended.success()?;
+        Err(ToolError::no_report(program, &report, &said))
     }
 
     /// Whether the extra arguments hold an option.
@@ -142,7 +176,7 @@ impl Scanner for Trivy {
         if self.is_told("--skip-db-update") || self.is_told("--server") {
             return Ok(());
         }
-        self.call(job)?
+        self.call("image", job)?
             .args(["--download-db-only", "--no-progress"])
             .args(&self.options.extra)
             .run(job)?
@@ -203,41 +237,29 @@ impl Scanner for Trivy {
         ))
     }
 
+    fn scan_sbom(&self, sbom: &Path, job: &Job<'_>) -> Result<Option<Scan>, ToolError> {
+        self.check(job)?;
+        let report = job.folder.join("report-of-sbom.json");
+        let call = self.scanning("sbom", &report, job)?;
+        self.report(call.args(&self.options.extra).arg(sbom), report, job)
+            .map(Some)
+    }
+
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError> {
         self.check(job)?;
         let report = job.folder.join(format!("report-{}.json", image.tag()));
-        // One that an earlier try left must not be taken for this one's.
-        if let Err(error) = fs::remove_file(&report)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(ToolError::file("remove", &report, error));
-        }
-        let options = &self.options;
-        let timeout = format!("{}s", options.time_limit.as_secs().max(1));
         let mut call = self
-            .call(job)?
-            .args(["--scanners", "vuln", "--pkg-types", "os", "--list-all-pkgs"])
-            .args(["--image-src", "remote", "--no-progress"])
-            .args(["--timeout", &timeout, "--format", "json", "--output"])
-            .arg(&report);
-        if self.has_database.load(Ordering::Relaxed) {
-            call = call.arg("--skip-db-update");
-        }
-        call = call.args(&options.extra).arg(image.exact());
+            .scanning("image", &report, job)?
+            .args(["--image-src", "remote"])
+            .args(&self.options.extra)
+            .arg(image.exact());
         if job.access.is_insecure(image.registry()) {
             call = call.env("TRIVY_INSECURE", "true");
         }
         if let Some(config) = job.access.docker_config(image.registry(), job.folder)? {
             call = call.env("DOCKER_CONFIG", config);
         }
-        let program = &options.program;
-        let ended = call.run(job)?;
-        if report.is_file() {
-            return Scan::read(program, report);
-        }
-        let said = ended.said.clone();
-        ended.success()?;
-        Err(ToolError::no_report(program, &report, &said))
+        self.report(call, report, job)
     }
 }
 
