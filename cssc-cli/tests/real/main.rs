@@ -11,6 +11,10 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "../../../cssc-registry/tests/support/olareg.rs"]
+mod olareg;
+
+mod attestations;
 mod chapter;
 mod interrupted;
 mod place;

@@ -65,11 +65,16 @@ impl Place {
 
     /// Copies an image of the registry as it is.
     pub(crate) fn copy(&self, from: &str, to: &str) {
-        let name = |image: &str| format!("docker://{}/{image}", self.registry);
+        self.copy_from(&format!("{}/{from}", self.registry), to);
+    }
+
+    /// Copies an image of any registry.
+    pub(crate) fn copy_from(&self, from: &str, to: &str) {
         let copied = Command::new("skopeo")
             .args(["copy", "--all", "--insecure-policy", "--quiet"])
             .args(["--src-tls-verify=false", "--dest-tls-verify=false"])
-            .args([name(from), name(to)])
+            .arg(format!("docker://{from}"))
+            .arg(format!("docker://{}/{to}", self.registry))
             .output()
             .unwrap();
         assert!(copied.status.success(), "{copied:?}");
