@@ -564,7 +564,7 @@ fn what_tools_do_wrong_is_named() {
         ("hang:1.0", "`trivy` did not end within 8 s"),
         (
             "half:1.0",
-            "`trivy` left a report that cannot be read: the scan report is cut off at line 28 column 51: the scanner was stopped before it \
+            "`trivy` left a report that cannot be read: the scan report is cut off at line 28 column 97: the scanner was stopped before it \
              had written all of it",
         ),
         (
