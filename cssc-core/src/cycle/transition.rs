@@ -122,6 +122,7 @@ impl Cycle {
                     tag: tag.clone(),
                     digest: digest.clone(),
                     platform: platform.platform.clone(),
+                    is_patch: *digest != platform.digest,
                 };
                 let id = plan.scan_run(self.record.id, index, place);
                 let name = ImageName::of(&image.repository, &image.tag);

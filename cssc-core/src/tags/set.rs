@@ -1,6 +1,7 @@
 //! The tags of one repository: valid, sorted by bytes, each once.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::name::{NameError, Tag, TagRef};
@@ -71,7 +72,9 @@ impl TagSet {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            match self.0.get(middle).map(|found| found.cmp(tag)) {
+            let found = self.0.spans.get(middle);
+            let found = found.map(|span| span.bytes_of(&self.0.text));
+            match found.map(|found| found.cmp(tag.as_bytes())) {
                 Some(std::cmp::Ordering::Equal) => return Ok(middle),
                 Some(std::cmp::Ordering::Less) => low = middle.saturating_add(1),
                 _ => high = middle,
@@ -186,13 +189,24 @@ impl Arena {
     /// Sorts the places and drops repeated tags; the first tag that is repeated.
     fn sort(&mut self) -> Option<Tag> {
         let Self { text, spans } = self;
-        let tag = |span: Span| span.of(text);
-        spans.sort_unstable_by(|&a, &b| tag(a).cmp(tag(b)));
-        let mut pairs = spans.iter().zip(spans.iter().skip(1));
-        let repeated = pairs.find(|&(&a, &b)| tag(a) == tag(b));
-        let repeated = repeated.map(|(&span, _)| TagRef::trusted(tag(span)).to_tag());
-        spans.dedup_by(|a, b| tag(*a) == tag(*b));
-        repeated
+        let bytes = |span: Span| span.bytes_of(text);
+        // Most comparisons end in the first bytes, which are at hand then.
+        let keys = spans.iter().map(|&span| (first_bytes(bytes(span)), span));
+        let mut keyed: Vec<(u64, Span)> = keys.collect();
+        keyed.sort_unstable_by(|&(first_a, a), &(first_b, b)| {
+            first_a.cmp(&first_b).then_with(|| bytes(a).cmp(bytes(b)))
+        });
+        let mut repeated = None;
+        keyed.dedup_by(|&mut (first_a, a), &mut (first_b, b)| {
+            let is_same = first_a == first_b && bytes(a) == bytes(b);
+            if is_same && repeated.is_none() {
+                repeated = Some(b);
+            }
+            is_same
+        });
+        spans.clear();
+        spans.extend(keyed.into_iter().map(|(_, span)| span));
+        repeated.map(|span| TagRef::trusted(span.of(text)).to_tag())
     }
 
     /// Copies the text in the order of the places, unless it is in order.
@@ -210,6 +224,16 @@ impl Arena {
     }
 }
 
+/// The first eight bytes of a tag as a number that orders as they do.
+#[inline]
+fn first_bytes(tag: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (place, byte) in first.iter_mut().zip(tag) {
+        *place = *byte;
+    }
+    u64::from_be_bytes(first)
+}
+
 /// Where a tag lies in a text: its beginning, and in the lowest eight bits its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Span(u64);
@@ -223,9 +247,18 @@ impl Span {
 
     #[inline]
     fn of(self, text: &str) -> &str {
+        text.get(self.range()).unwrap_or_default()
+    }
+
+    #[inline]
+    fn bytes_of(self, text: &str) -> &[u8] {
+        text.as_bytes().get(self.range()).unwrap_or_default()
+    }
+
+    #[inline]
+    fn range(self) -> Range<usize> {
         let (start, len) = ((self.0 >> 8) as usize, (self.0 & 0xff) as usize);
-        text.get(start..start.saturating_add(len))
-            .unwrap_or_default()
+        start..start.saturating_add(len)
     }
 }
 

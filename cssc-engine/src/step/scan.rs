@@ -30,7 +30,7 @@ pub(super) fn perform(
 /// It is not kept: what a candidate is compared with, and what a patcher is given, is made from the
 /// layers.
 fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanReport>, StepError> {
-    if context.reports.find(&step.digest).is_some() {
+    if !step.is_patch || context.reports.find(&step.digest).is_some() {
         return Ok(None);
     }
     let Some(sbom) = attachments::sbom_of(context.registry, &step.repository, &step.digest)? else {
