@@ -216,6 +216,38 @@ fn everything_is_attached_and_signed_before_the_tag_is_there() {
     });
     assert_eq!(found, [3, 1]);
     assert_eq!(attached[KINDS[0]]["bomFormat"], "CycloneDX");
+
+    // The registry alone tells the story.
+    let show = |format: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cssc"))
+            .args([
+                "image",
+                "show",
+                "python:3.11-1",
+                "-r",
+                &place.host,
+                "-o",
+                format,
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let story: Value = serde_json::from_str(&show("json")).unwrap();
+    assert_eq!(story["original"]["digest"], original.as_str());
+    let patch = &story["patches"][0];
+    assert_eq!(patch["digest"], digest.as_str());
+    assert_eq!(patch["origin"], original.as_str());
+    let platform = &patch["platforms"][0];
+    assert_eq!(platform["fixed"], json!(["CVE-1", "CVE-2"]));
+    assert_eq!(platform["attached"][KINDS[3]], 1);
+    let table = show("table");
+    let row = table.lines().nth(2).unwrap();
+    let words: Vec<&str> = row.split("  ").filter(|word| !word.is_empty()).collect();
+    assert_eq!(words[..2], ["3.11-1", "linux/amd64"]);
+    assert_eq!(words[3], "the original");
+    assert_eq!(words[5..], ["2", "5"]);
 }
 
 /// The cycle that made a patch has attached what is in it, so that later cycles pull no layer; what

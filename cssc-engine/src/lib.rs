@@ -11,6 +11,7 @@
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
 //! | [`runner`] | has the steps of cycles performed, one cycle or for ever |
 //! | [`monitor`] | `/healthz` and `/metrics` of a workflow that is served |
+//! | [`story`] | what a registry alone tells of an image and its patches |
 //! | [`workflow`] | create, update, show, list, cancel and delete a workflow |
 //!
 //! Everything blocks: threads, no runtime. Nothing is global.
@@ -27,5 +28,6 @@ pub mod reports;
 pub mod runner;
 pub mod state;
 pub mod step;
+pub mod story;
 pub mod tool;
 pub mod workflow;

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dry_run;
+pub(crate) mod image;
 pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod schedule;
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Answer questions about the tags of a repository
     #[command(subcommand)]
     Tags(tags::Command),
+    /// Tell what the registry knows of an image and its patches
+    #[command(subcommand)]
+    Image(image::Command),
     /// Read and write the policy that is stored in a registry
     #[command(subcommand)]
     Policy(policy::Command),
@@ -65,6 +69,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::DryRun(command) => dry_run::run(&command),
         Command::Schedule(command) => schedule::run(&command),
         Command::Tags(command) => tags::run(&command),
+        Command::Image(command) => image::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Workflow(command) => workflow::run(&command),
         Command::Task(command) => task::run(&command),

@@ -12,7 +12,7 @@ pub(super) const MAX_CONFIG_LEN: u64 = 8 << 20;
 
 /// Why a piece of an image cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ContentError {
+pub(crate) enum ContentError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// It is there and is something else.
@@ -70,7 +70,7 @@ pub(super) fn manifest(
 }
 
 /// The configuration of an image.
-pub(super) fn config(
+pub(crate) fn config(
     registry: &dyn RegistryClient,
     repository: &Repository,
     manifest: &ImageManifest,

@@ -6,15 +6,15 @@
 
 mod attachments;
 mod attest;
-mod content;
+pub(crate) mod content;
 mod discard;
-mod origin;
+pub(crate) mod origin;
 mod patch;
 mod pin;
 mod plan;
 mod publish;
 mod scan;
-mod statement;
+pub(crate) mod statement;
 mod test;
 mod verify;
 

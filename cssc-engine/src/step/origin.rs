@@ -23,9 +23,9 @@ pub(super) const DIGEST: &str = "dev.cssc.patch.origin.digest";
 /// The digest of the original's index, where the manifest is Docker's and its index says nothing.
 const INDEX: &str = "dev.cssc.patch.origin.index";
 /// The cycle that patched it.
-pub(super) const CYCLE: &str = "dev.cssc.patch.cycle";
+pub(crate) const CYCLE: &str = "dev.cssc.patch.cycle";
 /// The digest of the patch before.
-pub(super) const PREVIOUS: &str = "dev.cssc.patch.previous";
+pub(crate) const PREVIOUS: &str = "dev.cssc.patch.previous";
 /// What Copa may write; it is read and never written.
 const COPA_DIGEST: &str = "sh.copa.patch.origin.digest";
 const COPA_NAME: &str = "sh.copa.patch.origin.name";
@@ -135,7 +135,7 @@ fn take_object(parent: &mut Map<String, Value>, key: &str) -> Map<String, Value>
 }
 
 /// The digest that annotations or labels name as the original.
-pub(super) fn named<'a>(entries: &BTreeMap<&'a str, &'a str>) -> Option<Digest> {
+pub(crate) fn named<'a>(entries: &BTreeMap<&'a str, &'a str>) -> Option<Digest> {
     let value = entries.get(DIGEST).or_else(|| entries.get(COPA_DIGEST));
     value.and_then(|text| text.parse().ok())
 }
@@ -147,8 +147,16 @@ pub(super) fn is_named(entries: &BTreeMap<&str, &str>) -> bool {
 }
 
 /// The labels of a configuration that tell about an original.
-pub(super) fn labels(config: &ImageConfig) -> BTreeMap<&str, &str> {
-    let keys = [NAME, DIGEST, COPA_NAME, COPA_DIGEST, COPA_LABEL];
+pub(crate) fn labels(config: &ImageConfig) -> BTreeMap<&str, &str> {
+    let keys = [
+        NAME,
+        DIGEST,
+        CYCLE,
+        PREVIOUS,
+        COPA_NAME,
+        COPA_DIGEST,
+        COPA_LABEL,
+    ];
     let labels = keys.into_iter();
     labels
         .filter_map(|key| Some((key, config.label(key)?)))

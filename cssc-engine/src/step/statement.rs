@@ -22,7 +22,7 @@ pub(super) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// What a scanner found.
 pub(super) const SCAN: &str = "https://cosign.sigstore.dev/attestation/vuln/v1";
 /// Which vulnerabilities do not concern an image, and why.
-pub(super) const VEX: &str = "https://openvex.dev/ns/v0.2.0";
+pub(crate) const VEX: &str = "https://openvex.dev/ns/v0.2.0";
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PROGRAM: &str = "https://github.com/cssc-rs/cssc";

@@ -1,0 +1,198 @@
+//! What a registry alone tells of an image and its patches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cssc_core::name::Platform;
+use cssc_core::{Digest, Repository, Tag};
+use cssc_registry::{
+    Descriptor, Image, ImageManifest, Reference, Referrer, RegistryClient, RegistryError,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::step::content;
+use crate::step::origin::{self, CYCLE, PREVIOUS};
+use crate::step::statement::VEX;
+
+/// The most bytes of an attached statement that are read.
+const MAX_STATEMENT_LEN: u64 = 64 << 20;
+
+/// An image, or one patch of it, as it is in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Chapter {
+    /// Its tag.
+    pub tag: Tag,
+    /// What the tag stands for: an index, or the manifest of the only platform.
+    pub digest: Digest,
+    /// What it says that it was made from.
+    pub origin: Option<Digest>,
+    /// The cycle that it says it was made by.
+    pub cycle: Option<String>,
+    /// The digest that it says the patch before had.
+    pub previous: Option<Digest>,
+    /// Its platforms, in the order of its index.
+    pub platforms: Vec<PlatformChapter>,
+}
+
+/// A platform of an image or a patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PlatformChapter {
+    /// The platform; none where the image does not say it.
+    pub platform: Option<Platform>,
+    /// The manifest.
+    pub digest: Digest,
+    /// The manifest of the original that it says it was made from; none where it was not patched.
+    pub origin: Option<Digest>,
+    /// Vulnerabilities that are fixed since the original, as the attached VEX says.
+    pub fixed: BTreeSet<String>,
+    /// What is attached: predicate types of statements, else artifact types, each with how often.
+    pub attached: BTreeMap<String, usize>,
+}
+
+/// Reads what a tag stands for; none when it is not there.
+///
+/// # Errors
+///
+/// Fails when the registry cannot be read. What is no container image is an
+/// [invalid answer](RegistryError::is_invalid_answer).
+pub fn chapter(
+    client: &dyn RegistryClient,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<Chapter>, RegistryError> {
+    let manifest = match client.get_manifest(repository, &Reference::Tag(tag.clone())) {
+        Err(error) if error.is_absent() => return Ok(None),
+        manifest => manifest?,
+    };
+    let digest = manifest.descriptor().digest;
+    let image = Image::read(&manifest).map_err(|what| {
+        RegistryError::answer(format!(
+            "`{repository}:{tag}` is not a container image: {what}"
+        ))
+    })?;
+    let mut platforms = Vec::new();
+    let entries: BTreeMap<String, String>;
+    match &image {
+        Image::Index(index) => {
+            entries = owned(index.annotations());
+            for entry in index.platforms() {
+                let reference = Reference::Digest(entry.digest.clone());
+                let manifest = client.get_manifest(repository, &reference)?;
+                if let Ok(Image::Manifest(manifest)) = Image::read(&manifest) {
+                    let entries = said(client, repository, &manifest)?;
+                    let platform = Some(entry.platform.clone());
+                    let digest = entry.digest.clone();
+                    platforms.push(of_platform(
+                        client,
+                        repository,
+                        (platform, digest),
+                        &entries,
+                    )?);
+                }
+            }
+        }
+        Image::Manifest(manifest) => {
+            entries = said(client, repository, manifest)?;
+            let config = content::config(client, repository, manifest).ok();
+            let platform = config.and_then(|config| config.platform());
+            let of = (platform, digest.clone());
+            platforms.push(of_platform(client, repository, of, &entries)?);
+        }
+        _ => entries = BTreeMap::new(),
+    }
+    let text = |key: &str| entries.get(key).cloned();
+    Ok(Some(Chapter {
+        tag: tag.clone(),
+        digest,
+        origin: origin::named(&borrowed(&entries)),
+        cycle: text(CYCLE),
+        previous: text(PREVIOUS).and_then(|text| text.parse().ok()),
+        platforms,
+    }))
+}
+
+/// The annotations of a manifest, or where Docker's has none the labels of its configuration.
+fn said(
+    client: &dyn RegistryClient,
+    repository: &Repository,
+    manifest: &ImageManifest,
+) -> Result<BTreeMap<String, String>, RegistryError> {
+    if !manifest.is_docker() {
+        return Ok(owned(manifest.annotations()));
+    }
+    match content::config(client, repository, manifest) {
+        Ok(config) => Ok(owned(origin::labels(&config))),
+        Err(content::ContentError::Registry(error)) => Err(error),
+        Err(content::ContentError::NotAnImage(_)) => Ok(BTreeMap::new()),
+    }
+}
+
+fn of_platform(
+    client: &dyn RegistryClient,
+    repository: &Repository,
+    (platform, digest): (Option<Platform>, Digest),
+    entries: &BTreeMap<String, String>,
+) -> Result<PlatformChapter, RegistryError> {
+    let referrers = match client.referrers(repository, &digest, None) {
+        Err(error) if error.is_unsupported() => Vec::new(),
+        referrers => referrers?,
+    };
+    let mut attached = BTreeMap::new();
+    let mut fixed = BTreeSet::new();
+    for referrer in &referrers {
+        let kind = referrer.annotations.get("in-toto.io/predicate-type");
+        let kind = kind.unwrap_or(&referrer.artifact_type);
+        let count: &mut usize = attached.entry(kind.clone()).or_default();
+        *count = count.saturating_add(1);
+        if kind == VEX {
+            fixed.extend(fixed_by(client, repository, referrer)?);
+        }
+    }
+    Ok(PlatformChapter {
+        platform,
+        digest,
+        origin: origin::named(&borrowed(entries)),
+        fixed,
+        attached,
+    })
+}
+
+/// The vulnerabilities that an attached VEX says are fixed; none in what is no VEX.
+fn fixed_by(
+    client: &dyn RegistryClient,
+    repository: &Repository,
+    referrer: &Referrer,
+) -> Result<BTreeSet<String>, RegistryError> {
+    let reference = Reference::Digest(referrer.descriptor.digest.clone());
+    let artifact = client.get_manifest(repository, &reference)?;
+    let artifact: Value = serde_json::from_slice(&artifact.bytes).unwrap_or_default();
+    let layer = artifact.pointer("/layers/0").cloned().unwrap_or_default();
+    let Ok(layer) = serde_json::from_value::<Descriptor>(layer) else {
+        return Ok(BTreeSet::new());
+    };
+    let statement = client.get_blob(repository, &layer, MAX_STATEMENT_LEN)?;
+    let statement: Value = serde_json::from_slice(&statement).unwrap_or_default();
+    let statements = statement.pointer("/predicate/statements");
+    let statements = statements.and_then(Value::as_array).into_iter().flatten();
+    let fixed = statements.filter(|one| one.pointer("/status") == Some(&"fixed".into()));
+    let names = fixed.filter_map(|one| one.pointer("/vulnerability/name")?.as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn owned(entries: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    let entries = entries.into_iter();
+    entries
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn borrowed(entries: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    let entries = entries.iter();
+    entries
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
