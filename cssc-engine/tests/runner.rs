@@ -131,6 +131,10 @@ struct Tools<'a> {
     panics_at: Option<u32>,
     /// How long a tool takes: until it is canceled.
     hangs: bool,
+    /// When the scanner's database was made.
+    database: chrono::DateTime<chrono::Utc>,
+    /// How often the scanner was made ready.
+    prepared: AtomicU32,
 }
 
 impl<'a> Tools<'a> {
@@ -141,6 +145,8 @@ impl<'a> Tools<'a> {
             patches: Mutex::default(),
             panics_at: None,
             hangs: false,
+            database: chrono::DateTime::UNIX_EPOCH,
+            prepared: AtomicU32::new(0),
         }
     }
 
@@ -164,6 +170,15 @@ impl Scanner for Tools<'_> {
 
     fn check(&self, _: &Job<'_>) -> Result<Option<Version>, ToolError> {
         Ok(None)
+    }
+
+    fn prepare(&self, _: &Job<'_>) -> Result<(), ToolError> {
+        self.prepared.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn database(&self, _: &Job<'_>) -> Result<Option<chrono::DateTime<chrono::Utc>>, ToolError> {
+        Ok(Some(self.database))
     }
 
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError> {
@@ -847,6 +862,33 @@ fn stopped_it_gives_its_work_back() {
     let cycle = world.cycle(&tools);
     assert_eq!(cycle.record().id(), stopped);
     assert_eq!(rows(&cycle), expected_of_three());
+}
+
+/// What was scanned before is scanned again when the database is another one by now: scans with
+/// different databases are not compared.
+#[test]
+fn a_cycle_that_goes_on_with_another_database_compares_scans_with_the_same_one() {
+    for (days, scans) in [(0, 1), (1, 2)] {
+        let world = World::new();
+        image(&["CVE-1"], &[], 0).push(&world.registry, Some(&"3.11".parse().unwrap()));
+        let tools = Tools::new(&world.registry);
+        let stop = StopToken::default();
+        world.run(&tools, &stop, &mut |event| match event {
+            RunnerEvent::Begun { assignment, .. } if assignment.step.kind() == StepKind::Verify => {
+                stop.stop(Interrupt::Stopped);
+            }
+            _ => {}
+        });
+        assert_eq!(tools.prepared.into_inner(), 1);
+        let tools = Tools {
+            database: chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(days),
+            ..Tools::new(&world.registry)
+        };
+        let cycle = world.cycle(&tools);
+        assert_eq!(cycle.summary().patched, 1);
+        assert_eq!(tools.calls.into_inner(), scans, "after {days} days");
+        assert_eq!(tools.prepared.into_inner(), 1);
+    }
 }
 
 #[test]

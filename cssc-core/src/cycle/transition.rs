@@ -368,6 +368,8 @@ impl Cycle {
     /// Goes on to judge a candidate that was made.
     fn made(&mut self, id: &RunId, step: PatchStep, digest: Digest) {
         let scanned = self.baselines(id);
+        let options = self.record.options;
+        let keeps_report = options.attach != Attach::Never && options.until.is_none();
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
@@ -381,6 +383,7 @@ impl Cycle {
             digest,
             scanned,
             patcher: step.patcher,
+            keeps_report,
         });
     }
 

@@ -18,7 +18,7 @@ use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
 use crate::reports::Reports;
 use crate::state::StoredWorkflow;
 use crate::step::{StepContext, perform};
-use crate::tool::StopToken;
+use crate::tool::{Job, StopToken};
 
 /// How often cancellation, the wish to stop and deadlines are checked.
 const CHECK: Duration = Duration::from_millis(200);
@@ -89,6 +89,9 @@ impl Execution<'_> {
         });
         let reports = Reports::new(self.folder.reports());
         let (runner, folder) = (self.runner, self.folder);
+        if resumed {
+            self.prepare_again(&cycle);
+        }
         thread::scope(|scope| {
             let (sender, done) = mpsc::channel();
             let mut driver = Driver {
@@ -113,6 +116,23 @@ impl Execution<'_> {
         }
         (self.observe)(RunnerEvent::Ended { cycle: &cycle });
         Ok(cycle)
+    }
+}
+
+impl Execution<'_> {
+    /// The plan made the scanner ready, in another process. As there, each scan tries for itself
+    /// where that fails.
+    fn prepare_again(&self, cycle: &Cycle) {
+        let folder = self.folder.of_run(&RunId::trigger(cycle.record().id()));
+        if std::fs::create_dir_all(&folder).is_ok() {
+            let _ = self.runner.scanner.prepare(&Job {
+                folder: &folder,
+                log: &|_: &str| (),
+                stop: self.stop,
+                access: self.runner.access,
+                started: &|_| (),
+            });
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use cssc_core::cycle::{AttestOutcome, AttestStep};
 use cssc_registry::Reference;
 
 use super::attachments::Attachments;
-use super::scan::kept_report;
+use super::scan::{kept_report, remove_report};
 use super::statement::{self, Builder, Material};
 use super::{StepContext, StepError};
 
@@ -51,7 +51,7 @@ pub(super) fn perform(
         attachments.sbom(read(&sbom)?)?;
     }
     // No later step needs it.
-    context.reports.remove(&step.digest);
+    remove_report(context, &step.digest)?;
     Ok(AttestOutcome::Attached(attachments.count()))
 }
 

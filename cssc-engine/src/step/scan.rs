@@ -21,7 +21,7 @@ pub(super) fn perform(
     let outcome = ScanOutcome::from(&report);
     if !matches!(outcome.verdict, ScanVerdict::Patch { .. }) {
         // Nothing follows, and reports of clean images are most of them.
-        context.reports.remove(&step.digest);
+        remove_report(context, &step.digest)?;
     }
     Ok(outcome)
 }
@@ -30,7 +30,7 @@ pub(super) fn perform(
 /// It is not kept: what a candidate is compared with, and what a patcher is given, is made from the
 /// layers.
 fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanReport>, StepError> {
-    if !step.is_patch || context.reports.find(&step.digest).is_some() {
+    if !step.is_patch || find_report(context, &step.digest)?.is_some() {
         return Ok(None);
     }
     let Some(sbom) = attachments::sbom_of(context.registry, &step.repository, &step.digest)? else {
@@ -60,6 +60,19 @@ fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanRe
     Ok(report)
 }
 
+/// The report of an earlier step, made with the database that is in use.
+fn find_report(context: &StepContext<'_>, digest: &Digest) -> Result<Option<PathBuf>, StepError> {
+    let database = context.with_tool(|job| context.scanner.database(job))?;
+    Ok(context.reports.find(digest, database))
+}
+
+/// Removes the report of what no later step asks for.
+pub(super) fn remove_report(context: &StepContext<'_>, digest: &Digest) -> Result<(), StepError> {
+    let database = context.with_tool(|job| context.scanner.database(job))?;
+    context.reports.remove(digest, database);
+    Ok(())
+}
+
 /// Where the report of a manifest is kept: that of an earlier step if it is still there, or else
 /// a new one.
 pub(super) fn kept_report(
@@ -68,7 +81,7 @@ pub(super) fn kept_report(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<PathBuf, StepError> {
-    match context.reports.find(digest) {
+    match find_report(context, digest)? {
         Some(path) => Ok(path),
         None => Ok(scan(context, repository, tag, digest)?.1),
     }
@@ -82,7 +95,7 @@ pub(super) fn report_of(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<ScanReport, StepError> {
-    if let Some(path) = context.reports.find(digest)
+    if let Some(path) = find_report(context, digest)?
         && let Ok(kept) = Scan::read(Path::new(context.scanner.name()), path)
     {
         return Ok(kept.report);
@@ -99,7 +112,8 @@ pub(super) fn scan(
 ) -> Result<(ScanReport, PathBuf), StepError> {
     let image = context.image(repository, tag, digest);
     let Scan { report, path } = context.with_tool(|job| context.scanner.scan(&image, job))?;
-    let kept = context.reports.keep(digest, &path);
+    let database = context.with_tool(|job| context.scanner.database(job))?;
+    let kept = context.reports.keep(digest, database, &path);
     let kept =
         kept.map_err(|error| StepError::transient(format!("cannot keep the report: {error}")))?;
     for count in report.counts() {

@@ -5,7 +5,7 @@ use cssc_core::cycle::{Comparison, VerifyOutcome, VerifyStep};
 use cssc_core::scan::ImageMismatch;
 use cssc_core::workflow::PatcherKind;
 
-use super::scan::{report_of, scan};
+use super::scan::{remove_report, report_of, scan};
 use super::{StepContext, StepError, content};
 
 pub(super) fn perform(
@@ -45,7 +45,9 @@ pub(super) fn perform(
         let scanned = scanned.clone();
         comparisons.push(Comparison { scanned, evidence });
     }
-    context.reports.remove(&step.digest);
+    if !step.keeps_report {
+        remove_report(context, &step.digest)?;
+    }
     Ok(VerifyOutcome {
         mismatch: ImageMismatch::between(&original, &after),
         comparisons,

@@ -59,8 +59,17 @@ pub struct Trivy {
     options: ToolOptions,
     version: VersionCheck,
     has_database: AtomicBool,
-    /// When the database was made, once that was asked.
-    database: Mutex<Option<DateTime<Utc>>>,
+    database: Mutex<Database>,
+}
+
+/// When the database was made.
+#[derive(Debug, Clone, Copy, Default)]
+enum Database {
+    /// Trivy was not asked since it was fetched.
+    #[default]
+    Unasked,
+    /// What it told, if it did.
+    Made(Option<DateTime<Utc>>),
 }
 
 impl Trivy {
@@ -182,15 +191,15 @@ impl Scanner for Trivy {
             .run(job)?
             .success()?;
         self.has_database.store(true, Ordering::Relaxed);
-        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Database::Unasked;
         Ok(())
     }
 
     /// Asks it once, and again after the database was fetched anew.
     fn database(&self, job: &Job<'_>) -> Result<Option<DateTime<Utc>>, ToolError> {
-        let known = |known: &Mutex<_>| *known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known(&self.database) {
-            return Ok(Some(known));
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Database::Made(made) = *database {
+            return Ok(made);
         }
         let said = Mutex::new(String::new());
         let listen = |line: &str| {
@@ -208,13 +217,18 @@ impl Scanner for Trivy {
             .hiding(is_hidden)
             .args(["version", "--format", "json"])
             .args(cache.take(2));
-        call.run(&job)?.success()?;
+        // One that does not tell has its scans compared as they are.
+        if let Err(error) = call.run(&job)
+            && error.interrupt().is_some()
+        {
+            return Err(error);
+        }
         let said = said.into_inner().unwrap_or_default();
         let version: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
-        let updated = version.pointer("/VulnerabilityDB/UpdatedAt");
-        let updated = updated.and_then(|time| time.as_str()?.parse().ok());
-        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = updated;
-        Ok(updated)
+        let made = version.pointer("/VulnerabilityDB/UpdatedAt");
+        let made = made.and_then(|time| time.as_str()?.parse().ok());
+        *database = Database::Made(made);
+        Ok(made)
     }
 
     fn sbom(&self, report: &Path, job: &Job<'_>) -> Result<Option<PathBuf>, ToolError> {

@@ -30,6 +30,9 @@ pub struct VerifyStep {
     /// What patched.
     #[serde(default)]
     pub patcher: PatcherKind,
+    /// Whether the report of the candidate's scan is needed later.
+    #[serde(default)]
+    pub keeps_report: bool,
 }
 
 /// What was found out about a candidate.
