@@ -874,7 +874,7 @@ fn a_cycle_that_goes_on_with_another_database_compares_scans_with_the_same_one()
         let tools = Tools::new(&world.registry);
         let stop = StopToken::default();
         world.run(&tools, &stop, &mut |event| match event {
-            RunnerEvent::Begun { assignment, .. } if assignment.step.kind() == StepKind::Verify => {
+            RunnerEvent::Done { assignment, .. } if assignment.step.kind() == StepKind::Patch => {
                 stop.stop(Interrupt::Stopped);
             }
             _ => {}
