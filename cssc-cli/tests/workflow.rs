@@ -319,6 +319,7 @@ fn a_workflow_from_its_creation_to_its_end() {
     );
     let shown = bench.said("workflow show --output json").exits(0).json();
     assert_eq!(shown["schedule"], "7d");
+    assert_eq!(shown["lastCycle"], Value::Null);
     let planned = bench.said("dry-run --policy --output json").exits(0).json();
     assert_eq!(planned["images"][0]["patchTag"], "3.11-1", "{planned}");
 
@@ -329,6 +330,10 @@ fn a_workflow_from_its_creation_to_its_end() {
         "{}",
         ran.err
     );
+    let shown = bench.said("workflow show --output json").exits(0).json();
+    assert_eq!(shown["lastCycle"]["status"], "Succeeded");
+    assert!(shown["lastCycle"]["finished"].is_string());
+    assert_eq!(shown["overdueSince"], Value::Null);
     bench.has_tags("python", &["3.11", "3.11-1", "3.12", "3.13"]);
     let row = bench.rows().remove(0);
     for (field, value) in [

@@ -101,6 +101,25 @@ impl Schedule {
         Some(day.and_time(time).and_utc())
     }
 
+    /// Since when a run is overdue, where the last one began at `last`, or the workflow was created
+    /// then.
+    ///
+    /// ```
+    /// use chrono::{DateTime, Utc};
+    /// use cssc_core::{Dialect, Schedule};
+    ///
+    /// let created: DateTime<Utc> = "2024-01-07T09:30:00Z".parse()?;
+    /// let schedule = Schedule::new("3d".parse()?, created, Dialect::Documented);
+    /// let run = "2024-01-09T09:30:00Z".parse()?;
+    /// assert_eq!(schedule.overdue_since(created, "2024-01-09T09:29:59Z".parse()?), None);
+    /// assert_eq!(schedule.overdue_since(created, "2024-01-11T00:00:00Z".parse()?), Some(run));
+    /// assert_eq!(schedule.overdue_since(run, "2024-01-11T00:00:00Z".parse()?), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn overdue_since(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.next_after(last).filter(|run| *run <= now)
+    }
+
     /// The runs after `instant`, in order, to the end of time.
     pub fn runs_after(&self, instant: DateTime<Utc>) -> Runs {
         Runs {

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use cssc_core::cycle::Task;
+use cssc_core::cycle::{CycleId, Status, Task};
 use cssc_core::plan::ImageLimit;
 use cssc_core::workflow::{NothingToUpdate, PatcherKind, WorkflowUpdate};
-use cssc_core::{Dialect, Interval, Plan, Policy, Workflow};
+use cssc_core::{Dialect, Interval, Plan, Policy, Schedule, Workflow};
 use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyDeletion};
 use cssc_engine::state::{MemoryState, State};
 use cssc_engine::workflow::{self, CanceledCycle, WorkflowArtifact};
@@ -83,13 +83,15 @@ pub(crate) struct Update {
     format: FormatArgs,
 }
 
-/// Show the schedule, the next run and the tasks
+/// Show the schedule, the last cycle on this machine, the next run and the tasks
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     workflow_type: TypeArgs,
+    #[command(flatten)]
+    state: StateArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -297,13 +299,84 @@ impl AtOnceArgs {
     }
 }
 
+/// The last cycle that this machine has run, and since when the next is overdue; nothing is known
+/// of either where no cycle was run.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct History {
+    last_cycle: Option<LastCycle>,
+    overdue_since: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LastCycle {
+    id: CycleId,
+    status: Status,
+    started: String,
+    /// None while it runs.
+    finished: Option<String>,
+}
+
+impl History {
+    fn of(state: &dyn State, key: &str, schedule: &Schedule) -> Result<Self, Failure> {
+        let known = state.workflow(key)?;
+        let newest = known
+            .map(|known| state.current_cycle(known.id))
+            .transpose()?;
+        let Some(newest) = newest.flatten() else {
+            return Ok(Self::default());
+        };
+        let started = newest.id.started();
+        let cycle = state.cycle(newest.id)?;
+        Ok(Self {
+            last_cycle: cycle.map(|cycle| LastCycle {
+                id: newest.id,
+                status: cycle.record().status(),
+                started: time(started),
+                finished: cycle.record().finished().map(time),
+            }),
+            overdue_since: schedule.overdue_since(started, Utc::now()).map(time),
+        })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let cycle = self.last_cycle.as_ref().map(|cycle| {
+            let finished = cycle.finished.as_ref();
+            let ended = finished.map(|time| format!(", ended {time}"));
+            format!("{} {}{}", cycle.id, cycle.status, ended.unwrap_or_default())
+        });
+        let overdue = self
+            .overdue_since
+            .as_ref()
+            .map(|time| format!("since {time}"));
+        [("last cycle", cycle), ("overdue", overdue)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+#[derive(Serialize)]
+struct ShownWithHistory {
+    #[serde(flatten)]
+    shown: Shown,
+    #[serde(flatten)]
+    history: History,
+}
+
 impl Show {
     pub(super) fn run(&self) -> Outcome {
         let registry = Registry::open(&self.registry)?;
         let artifact = workflow::require(registry.client())?;
         let shown = Shown::new(&registry, &artifact);
+        let history = match self.state.open_if_there()? {
+            Some(state) => {
+                let schedule = artifact.workflow.schedule();
+                History::of(&state, &registry.workflow_key(), &schedule)?
+            }
+            None => History::default(),
+        };
         if self.format.output == Format::Json {
-            output::json(&shown)?;
+            output::json(&ShownWithHistory { shown, history })?;
             return Ok(Answer::Yes);
         }
         let mut out = output::stdout();
@@ -324,7 +397,10 @@ impl Show {
                 format!("{POLICY_REPOSITORY}:{POLICY_TAG}@{}", shown.policy_digest),
             ),
             ("tasks", shown.tasks.join(" ")),
-        ] {
+        ]
+        .into_iter()
+        .chain(history.rows())
+        {
             match self.format.output {
                 Format::Tsv => writeln!(out, "{name}\t{value}")?,
                 _ => writeln!(out, "{name:<12}{value}")?,
