@@ -132,10 +132,11 @@ fn choose(
     let mut chooses = vec![false; selectors.len()];
     for (selector, chooses) in selectors.iter().zip(&mut chooses) {
         if let Selector::Literal(tag) = selector {
-            chosen.extend(lineages.position(tag.as_str()));
+            let place = lineages.position(tag.as_str());
+            chosen.extend(place);
             // One that is there and no original, such as an attachment, is no image, and neither
             // is it missing.
-            *chooses = lineages.tags().contains(tag.as_str());
+            *chooses = place.is_some() || lineages.tags().contains(tag.as_str());
         }
     }
     if !globs.is_empty() {
