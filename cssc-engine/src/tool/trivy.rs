@@ -139,11 +139,26 @@ impl Trivy {
 
     /// Whether the extra arguments hold an option.
     fn is_told(&self, option: &str) -> bool {
+        !self.told(option).is_empty()
+    }
+
+    /// An option and its value among the extra arguments, as one word or as two.
+    fn told(&self, option: &str) -> &[String] {
+        let extra = &self.options.extra;
         let is_it = |arg: &String| {
             let rest = arg.strip_prefix(option);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         };
-        self.options.extra.iter().any(is_it)
+        let place = extra.iter().position(is_it);
+        let Some(told) = place.and_then(|place| extra.get(place..)) else {
+            return &[];
+        };
+        let words = if told.first().is_some_and(|arg| arg == option) {
+            2
+        } else {
+            1
+        };
+        told.get(..words).unwrap_or(told)
     }
 }
 
@@ -212,11 +227,10 @@ impl Scanner for Trivy {
             ..*job
         };
         let options = &self.options;
-        let cache = options.extra.iter().skip_while(|arg| *arg != "--cache-dir");
         let call = Call::new(&options.program, options.time_limit)
             .hiding(is_hidden)
             .args(["version", "--format", "json"])
-            .args(cache.take(2));
+            .args(self.told("--cache-dir"));
         // One that does not tell has its scans compared as they are.
         if let Err(error) = call.run(&job)
             && error.interrupt().is_some()
@@ -280,6 +294,23 @@ impl Scanner for Trivy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_option_is_found_in_both_spellings() {
+        let trivy = |extra: &[&str]| {
+            let mut options = ToolOptions::new("trivy");
+            options.extra = extra.iter().map(|&arg| arg.to_owned()).collect();
+            Trivy::new(options)
+        };
+        let option = "--cache-dir";
+        assert_eq!(trivy(&["--offline-scan"]).told(option), [""; 0]);
+        assert_eq!(trivy(&["--cache-dirs", "a"]).told(option), [""; 0]);
+        for extra in [["--cache-dir=a", "--x"], ["--x", "--cache-dir=a"]] {
+            assert_eq!(trivy(&extra).told(option), ["--cache-dir=a"]);
+        }
+        let extra = ["--x", "--cache-dir", "a", "--y"];
+        assert_eq!(trivy(&extra).told(option), ["--cache-dir", "a"]);
+    }
 
     #[test]
     fn only_what_says_where_trivy_works_is_passed_on() {
