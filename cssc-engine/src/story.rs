@@ -4,18 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cssc_core::name::Platform;
 use cssc_core::{Digest, Repository, Tag};
-use cssc_registry::{
-    Descriptor, Image, ImageManifest, Reference, Referrer, RegistryClient, RegistryError,
-};
+use cssc_registry::{Image, ImageManifest, Reference, Referrer, RegistryClient, RegistryError};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::step::attachments::{self, PREDICATE_TYPE};
 use crate::step::content;
 use crate::step::origin::{self, CYCLE, PREVIOUS};
 use crate::step::statement::VEX;
-
-/// The most bytes of an attached statement that are read.
-const MAX_STATEMENT_LEN: u64 = 64 << 20;
 
 /// An image, or one patch of it, as it is in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,59 +71,70 @@ pub fn chapter(
         ))
     })?;
     let mut platforms = Vec::new();
-    let entries: BTreeMap<String, String>;
-    match &image {
+    let told = match &image {
         Image::Index(index) => {
-            entries = owned(index.annotations());
             for entry in index.platforms() {
                 let reference = Reference::Digest(entry.digest.clone());
                 let manifest = client.get_manifest(repository, &reference)?;
                 if let Ok(Image::Manifest(manifest)) = Image::read(&manifest) {
-                    let entries = said(client, repository, &manifest)?;
-                    let platform = Some(entry.platform.clone());
-                    let digest = entry.digest.clone();
-                    platforms.push(of_platform(
-                        client,
-                        repository,
-                        (platform, digest),
-                        &entries,
-                    )?);
+                    let told = Told::by(client, repository, &manifest)?;
+                    let of = (Some(entry.platform.clone()), entry.digest.clone());
+                    platforms.push(of_platform(client, repository, of, told.origin)?);
                 }
             }
+            Told::in_entries(&index.annotations())
         }
         Image::Manifest(manifest) => {
-            entries = said(client, repository, manifest)?;
+            let told = Told::by(client, repository, manifest)?;
             let config = content::config(client, repository, manifest).ok();
             let platform = config.and_then(|config| config.platform());
             let of = (platform, digest.clone());
-            platforms.push(of_platform(client, repository, of, &entries)?);
+            platforms.push(of_platform(client, repository, of, told.origin.clone())?);
+            told
         }
-        _ => entries = BTreeMap::new(),
-    }
-    let text = |key: &str| entries.get(key).cloned();
+        _ => Told::default(),
+    };
     Ok(Some(Chapter {
         tag: tag.clone(),
         digest,
-        origin: origin::named(&borrowed(&entries)),
-        cycle: text(CYCLE),
-        previous: text(PREVIOUS).and_then(|text| text.parse().ok()),
+        origin: told.origin,
+        cycle: told.cycle,
+        previous: told.previous,
         platforms,
     }))
 }
 
-/// The annotations of a manifest, or where Docker's has none the labels of its configuration.
-fn said(
-    client: &dyn RegistryClient,
-    repository: &Repository,
-    manifest: &ImageManifest,
-) -> Result<BTreeMap<String, String>, RegistryError> {
-    if !manifest.is_docker() {
-        return Ok(owned(manifest.annotations()));
+/// What a manifest or an index says of where it comes from.
+#[derive(Default)]
+struct Told {
+    origin: Option<Digest>,
+    cycle: Option<String>,
+    previous: Option<Digest>,
+}
+
+impl Told {
+    /// In the annotations, or where Docker's manifest has none in the labels of its configuration.
+    fn by(
+        client: &dyn RegistryClient,
+        repository: &Repository,
+        manifest: &ImageManifest,
+    ) -> Result<Self, RegistryError> {
+        if !manifest.is_docker() {
+            return Ok(Self::in_entries(&manifest.annotations()));
+        }
+        match content::config(client, repository, manifest) {
+            Ok(config) => Ok(Self::in_entries(&origin::labels(&config))),
+            Err(content::ContentError::Registry(error)) => Err(error),
+            Err(content::ContentError::NotAnImage(_)) => Ok(Self::default()),
+        }
     }
-    match content::config(client, repository, manifest) {
-        Ok(config) => Ok(owned(origin::labels(&config))),
-        Err(content::ContentError::Registry(error)) => Err(error),
-        Err(content::ContentError::NotAnImage(_)) => Ok(BTreeMap::new()),
+
+    fn in_entries(entries: &BTreeMap<&str, &str>) -> Self {
+        Self {
+            origin: origin::named(entries),
+            cycle: entries.get(CYCLE).map(|&cycle| cycle.to_owned()),
+            previous: entries.get(PREVIOUS).and_then(|text| text.parse().ok()),
+        }
     }
 }
 
@@ -135,7 +142,7 @@ fn of_platform(
     client: &dyn RegistryClient,
     repository: &Repository,
     (platform, digest): (Option<Platform>, Digest),
-    entries: &BTreeMap<String, String>,
+    origin: Option<Digest>,
 ) -> Result<PlatformChapter, RegistryError> {
     let referrers = match client.referrers(repository, &digest, None) {
         Err(error) if error.is_unsupported() => Vec::new(),
@@ -144,7 +151,7 @@ fn of_platform(
     let mut attached = BTreeMap::new();
     let mut fixed = BTreeSet::new();
     for referrer in &referrers {
-        let kind = referrer.annotations.get("in-toto.io/predicate-type");
+        let kind = referrer.annotations.get(PREDICATE_TYPE);
         let kind = kind.unwrap_or(&referrer.artifact_type);
         let count: &mut usize = attached.entry(kind.clone()).or_default();
         *count = count.saturating_add(1);
@@ -155,7 +162,7 @@ fn of_platform(
     Ok(PlatformChapter {
         platform,
         digest,
-        origin: origin::named(&borrowed(entries)),
+        origin,
         fixed,
         attached,
     })
@@ -167,32 +174,11 @@ fn fixed_by(
     repository: &Repository,
     referrer: &Referrer,
 ) -> Result<BTreeSet<String>, RegistryError> {
-    let reference = Reference::Digest(referrer.descriptor.digest.clone());
-    let artifact = client.get_manifest(repository, &reference)?;
-    let artifact: Value = serde_json::from_slice(&artifact.bytes).unwrap_or_default();
-    let layer = artifact.pointer("/layers/0").cloned().unwrap_or_default();
-    let Ok(layer) = serde_json::from_value::<Descriptor>(layer) else {
-        return Ok(BTreeSet::new());
-    };
-    let statement = client.get_blob(repository, &layer, MAX_STATEMENT_LEN)?;
+    let statement = attachments::document(client, repository, referrer)?.unwrap_or_default();
     let statement: Value = serde_json::from_slice(&statement).unwrap_or_default();
     let statements = statement.pointer("/predicate/statements");
     let statements = statements.and_then(Value::as_array).into_iter().flatten();
     let fixed = statements.filter(|one| one.pointer("/status") == Some(&"fixed".into()));
     let names = fixed.filter_map(|one| one.pointer("/vulnerability/name")?.as_str());
     Ok(names.map(str::to_owned).collect())
-}
-
-fn owned(entries: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
-    let entries = entries.into_iter();
-    entries
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
-}
-
-fn borrowed(entries: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    let entries = entries.iter();
-    entries
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect()
 }

@@ -117,9 +117,7 @@ impl Execution<'_> {
         (self.observe)(RunnerEvent::Ended { cycle: &cycle });
         Ok(cycle)
     }
-}
 
-impl Execution<'_> {
     /// The plan made the scanner ready, in another process. As there, each scan tries for itself
     /// where that fails.
     fn prepare_again(&self, cycle: &Cycle) {

@@ -1,7 +1,6 @@
 //! Attaching to a candidate what is known of it.
 
 use std::fs;
-use std::path::Path;
 
 use cssc_core::Digest;
 use cssc_core::cycle::{AttestOutcome, AttestStep};
@@ -9,7 +8,7 @@ use cssc_registry::Reference;
 
 use super::attachments::Attachments;
 use super::scan::{kept_report, remove_report};
-use super::statement::{self, Builder, Material};
+use super::statement::{self, Builder, Material, Report};
 use super::{StepContext, StepError};
 
 pub(super) fn perform(
@@ -28,10 +27,9 @@ pub(super) fn perform(
         return Ok(AttestOutcome::Unsupported);
     };
     let report = |tag, digest| kept_report(context, repository, tag, digest);
-    let (before, after) = (
-        report(&step.original, &step.manifest)?,
-        report(&step.candidate, &step.digest)?,
-    );
+    let before = Report::open(&report(&step.original, &step.manifest)?)?;
+    let after_path = report(&step.candidate, &step.digest)?;
+    let after = Report::open(&after_path)?;
     let builder = Builder::of(step.cycle, Some(step.patcher), context)?;
     let subject = context.image(repository, &step.original, &step.digest);
     let original = context.image(repository, &step.original, &step.manifest);
@@ -41,14 +39,17 @@ pub(super) fn perform(
     };
     let provenance = builder.provenance(&subject, &material, &policy_digest(context)?);
     attachments.statement(statement::PROVENANCE, None, &provenance)?;
-    for (part, image, path) in [("before", &original, &before), ("after", &subject, &after)] {
-        let scan = builder.scan(image, &read(path)?)?;
+    for (part, image, report) in [("before", &original, &before), ("after", &subject, &after)] {
+        let scan = builder.scan(image, report);
         attachments.statement(statement::SCAN, Some(part), &scan)?;
     }
-    let vex = builder.vex(&subject, &read(&before)?, &read(&after)?)?;
+    let vex = builder.vex(&subject, &before, &after);
     attachments.statement(statement::VEX, None, &vex)?;
-    if let Some(sbom) = context.with_tool(|job| context.scanner.sbom(&after, job))? {
-        attachments.sbom(read(&sbom)?)?;
+    if let Some(sbom) = context.with_tool(|job| context.scanner.sbom(&after_path, job))? {
+        let sbom = fs::read(&sbom).map_err(|error| {
+            StepError::transient(format!("cannot read `{}`: {error}", sbom.display()))
+        })?;
+        attachments.sbom(sbom)?;
     }
     // No later step needs it.
     remove_report(context, &step.digest)?;
@@ -59,9 +60,4 @@ pub(super) fn perform(
 pub(super) fn policy_digest(context: &StepContext<'_>) -> Result<Digest, StepError> {
     let workflow = context.policy.read()?;
     Ok(cssc_registry::digest::of(workflow.policy().as_bytes()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, StepError> {
-    fs::read(path)
-        .map_err(|error| StepError::transient(format!("cannot read `{}`: {error}", path.display())))
 }

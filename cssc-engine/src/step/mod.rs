@@ -4,7 +4,7 @@
 //! knows a state, a cycle or a schedule: whoever performs a step reports its outcome to the cycle
 //! that issued it.
 
-mod attachments;
+pub(crate) mod attachments;
 mod attest;
 pub(crate) mod content;
 mod discard;
@@ -21,6 +21,7 @@ mod verify;
 use std::fs;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use cssc_core::cycle::{Interrupt, Step, StepFailure, StepOutcome};
 use cssc_core::{Digest, Registry, Repository, Tag};
 use cssc_registry::{ListOptions, RegistryClient, RegistryError};
@@ -154,6 +155,16 @@ impl StepContext<'_> {
     fn image(&self, repository: &Repository, tag: &Tag, digest: &Digest) -> ImageRef {
         ImageRef::new(self.host.clone(), repository.clone(), tag.clone())
             .with_digest(digest.clone())
+    }
+
+    /// How people name an image of the registry: `HOST/REPOSITORY:TAG`.
+    fn name(&self, repository: &Repository, tag: &Tag) -> String {
+        ImageRef::new(self.host.clone(), repository.clone(), tag.clone()).by_tag()
+    }
+
+    /// When the database that the scanner uses was made, where it tells.
+    fn database(&self) -> Result<Option<DateTime<Utc>>, StepError> {
+        self.with_tool(|job| self.scanner.database(job))
     }
 
     fn make_folder(&self) -> Result<(), StepError> {

@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 
 use cssc_core::cycle::CycleId;
-use cssc_core::name::Platform;
 use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Repository};
 use cssc_registry::{ImageManifest, RegistryClient};
 use serde_json::{Map, Value};
 
 use super::StepError;
-use super::content::{self, MAX_CONFIG_LEN};
+use super::content::{ContentError, MAX_CONFIG_LEN};
 
 /// The name of the original: `registry/repository:tag`.
 pub(super) const NAME: &str = "dev.cssc.patch.origin.name";
@@ -54,17 +53,15 @@ impl Origin<'_> {
         entries
     }
 
-    /// Writes it on the manifest of a platform, and gives the annotations of the original their
-    /// values again, and the configuration its variant, which Copa drops; what the patcher has
-    /// added stays.
+    /// Writes it on the manifest of a platform, and gives the configuration its variant again, which
+    /// Copa drops.
     pub(super) fn write(
         &self,
         manifest: &mut ImageManifest,
-        original: &ImageManifest,
+        original: &ImageConfig,
         registry: &dyn RegistryClient,
         repository: &Repository,
     ) -> Result<(), StepError> {
-        manifest.annotate(original.annotations());
         let mut entries = self.entries();
         let mut labels = Vec::new();
         if manifest.is_docker() {
@@ -72,45 +69,35 @@ impl Origin<'_> {
             labels.extend(self.index.map(|digest| (INDEX, digest.to_string())));
         }
         manifest.annotate(entries.iter().map(|(key, value)| (*key, value.as_str())));
-        let platform = content::config(registry, repository, original)?.platform();
-        let patched = content::config(registry, repository, manifest)?.platform();
-        let variant = platform.filter(|platform| {
-            patched.is_some_and(|patched| {
-                patched.variant().is_none()
-                    && patched.os() == platform.os()
-                    && patched.architecture() == platform.architecture()
-            })
-        });
-        let variant = variant.as_ref().and_then(Platform::variant);
-        if labels.is_empty() && variant.is_none() {
+        let bytes = registry.get_blob(repository, manifest.config(), MAX_CONFIG_LEN)?;
+        let config = ImageConfig::from_slice(&bytes)
+            .map_err(|error| ContentError::NotAnImage(error.to_string()))?;
+        let lost = lost_variant(original, &config);
+        if labels.is_empty() && lost.is_none() {
             return Ok(());
         }
-        edit_config(manifest, registry, repository, |config| {
-            if let Some(variant) = variant {
-                config.insert("variant".to_owned(), variant.into());
-            }
-            set_labels(config, labels);
-        })
+        let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
+            StepError::permanent(format!("the configuration cannot be read: {error}"))
+        })?;
+        if let Some(variant) = lost {
+            document.insert("variant".to_owned(), variant.into());
+        }
+        set_labels(&mut document, labels);
+        let bytes = serde_json::to_vec(&document).map_err(|error| {
+            StepError::permanent(format!("cannot write a configuration: {error}"))
+        })?;
+        let digest = registry.put_blob(repository, &bytes)?;
+        manifest.set_config(digest, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
     }
 }
 
-/// Changes the configuration, which has a new digest then.
-fn edit_config(
-    manifest: &mut ImageManifest,
-    registry: &dyn RegistryClient,
-    repository: &Repository,
-    edit: impl FnOnce(&mut Map<String, Value>),
-) -> Result<(), StepError> {
-    let bytes = registry.get_blob(repository, manifest.config(), MAX_CONFIG_LEN)?;
-    let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
-        StepError::permanent(format!("the configuration cannot be read: {error}"))
-    })?;
-    edit(&mut document);
-    let bytes = serde_json::to_vec(&document)
-        .map_err(|error| StepError::permanent(format!("cannot write a configuration: {error}")))?;
-    let digest = registry.put_blob(repository, &bytes)?;
-    manifest.set_config(digest, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    Ok(())
+/// The variant of the original, where the patched configuration says the same but for that.
+fn lost_variant(original: &ImageConfig, patched: &ImageConfig) -> Option<String> {
+    let (was, is) = (original.platform()?, patched.platform()?);
+    let is_same = was.os() == is.os() && was.architecture() == is.architecture();
+    let variant = was.variant().filter(|_| is_same && is.variant().is_none());
+    variant.map(str::to_owned)
 }
 
 fn set_labels(document: &mut Map<String, Value>, entries: Vec<(&str, String)>) {

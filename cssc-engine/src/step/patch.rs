@@ -1,24 +1,25 @@
 //! Making a candidate.
 
 use cssc_core::cycle::{PatchOutcome, PatchStep};
+use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Tag};
-use cssc_registry::{Image, Reference, TagDeletion, delete_tag};
+use cssc_registry::{Image, ImageManifest, Reference, TagDeletion, delete_tag};
 
 use super::origin::{self, Origin};
 use super::scan::kept_report;
 use super::{StepContext, StepError, content};
-use crate::tool::{ImageRef, PatchRequest};
+use crate::tool::PatchRequest;
 
 pub(super) fn perform(
     step: &PatchStep,
     context: &StepContext<'_>,
 ) -> Result<PatchOutcome, StepError> {
     let (registry, repository) = (context.registry, &step.repository);
-    warn_of_label(step, context)?;
+    let original = Original::read(step, context)?;
+    original.warn_of_label(context);
     let report = kept_report(context, repository, &step.original, &step.manifest)?;
-    let original = context.image(repository, &step.original, &step.manifest);
     let request = PatchRequest {
-        original: &original,
+        original: &context.image(repository, &step.original, &step.manifest),
         platform: &step.platform,
         report: &report,
         target: &step.candidate,
@@ -34,7 +35,7 @@ pub(super) fn perform(
     // Neither exit code nor text tells what a patcher has pushed.
     let after = registry.resolve(repository, &reference);
     let outcome = made.and_then(|()| match after? {
-        Some(after) if Some(&after) != before.as_ref() => finish(step, context),
+        Some(after) if Some(&after) != before.as_ref() => finish(step, &original, context),
         _ => Ok(None),
     });
     remove(&beside, step, context)?;
@@ -46,25 +47,40 @@ pub(super) fn perform(
     Ok(PatchOutcome::NothingMade)
 }
 
-/// Copa takes an image with this label for one that it has patched, and patches what the label
-/// names.
-fn warn_of_label(step: &PatchStep, context: &StepContext<'_>) -> Result<(), StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
-    let manifest = content::manifest(registry, repository, &step.manifest)?;
-    let config = content::config(registry, repository, &manifest)?;
-    if let Some(base) = config.label(origin::COPA_LABEL) {
-        context.log.line(&format!(
-            "warning: the original has the label `{}`, which Copa leaves on what it has patched, \
-             with the value `{base}`: Copa may patch that instead",
-            origin::COPA_LABEL
-        ));
+/// The original's manifest for the platform.
+struct Original {
+    manifest: ImageManifest,
+    config: ImageConfig,
+}
+
+impl Original {
+    fn read(step: &PatchStep, context: &StepContext<'_>) -> Result<Self, StepError> {
+        let (registry, repository) = (context.registry, &step.repository);
+        let manifest = content::manifest(registry, repository, &step.manifest)?;
+        let config = content::config(registry, repository, &manifest)?;
+        Ok(Self { manifest, config })
     }
-    Ok(())
+
+    /// Copa takes an image with this label for one that it has patched, and patches what the label
+    /// names.
+    fn warn_of_label(&self, context: &StepContext<'_>) {
+        if let Some(base) = self.config.label(origin::COPA_LABEL) {
+            context.log.line(&format!(
+                "warning: the original has the label `{}`, which Copa leaves on what it has \
+                 patched, with the value `{base}`: Copa may patch that instead",
+                origin::COPA_LABEL
+            ));
+        }
+    }
 }
 
 /// Makes the candidate's manifest final: the manifest of the platform, which says where it comes
 /// from, under the tag of the candidate. None when it is the original.
-fn finish(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>, StepError> {
+fn finish(
+    step: &PatchStep,
+    original: &Original,
+    context: &StepContext<'_>,
+) -> Result<Option<Digest>, StepError> {
     let (registry, repository) = (context.registry, &step.repository);
     let reference = Reference::Tag(step.candidate.clone());
     let (digest, image) = content::image(registry, repository, &reference)?;
@@ -90,20 +106,15 @@ fn finish(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>,
     if digest == step.manifest {
         return Ok(None);
     }
-    let original = content::manifest(registry, repository, &step.manifest)?;
-    let name = ImageRef::new(
-        context.host.clone(),
-        repository.clone(),
-        step.original.clone(),
-    );
+    manifest.annotate(original.manifest.annotations());
     Origin {
-        name: &name.by_tag(),
+        name: &context.name(repository, &step.original),
         digest: &step.manifest,
         index: Some(&step.image).filter(|image| **image != step.manifest),
         cycle: step.cycle,
         previous: step.previous.as_ref(),
     }
-    .write(&mut manifest, &original, registry, repository)?;
+    .write(&mut manifest, &original.config, registry, repository)?;
     let manifest = manifest.to_manifest();
     registry.put_manifest(repository, &reference, &manifest)?;
     Ok(Some(manifest.descriptor().digest))

@@ -1,7 +1,7 @@
 //! Publishing a patched image.
 
+use cssc_core::Digest;
 use cssc_core::cycle::{Exchange, PublishContent, PublishOutcome, PublishStep};
-use cssc_core::{Digest, Tag};
 use cssc_registry::{Image, Manifest, Reference};
 
 use super::attachments::Attachments;
@@ -9,7 +9,6 @@ use super::attest::policy_digest;
 use super::origin::Origin;
 use super::statement::{self, Builder, Material};
 use super::{StepContext, StepError, content};
-use crate::tool::ImageRef;
 
 pub(super) fn perform(
     step: &PublishStep,
@@ -65,10 +64,12 @@ fn vouch(
     let image = context.image(repository, &step.tag, &descriptor.digest);
     if let PublishContent::Index { original, .. } = &step.content {
         let by_digest = Reference::Digest(descriptor.digest.clone());
-        registry.put_manifest(repository, &by_digest, manifest)?;
-        if let Some(mut attachments) =
-            Attachments::of(descriptor, step.cycle, repository, step.attach, context)?
-        {
+        let attachments =
+            Attachments::of(descriptor, step.cycle, repository, step.attach, context)?;
+        if attachments.is_some() || context.sign.is_some() {
+            registry.put_manifest(repository, &by_digest, manifest)?;
+        }
+        if let Some(mut attachments) = attachments {
             let original = context.image(repository, &step.original, original);
             let material = Material {
                 image: &original,
@@ -126,7 +127,7 @@ fn index(
         return Err(StepError::permanent(message));
     }
     let entries = Origin {
-        name: &name(context, step),
+        name: &context.name(repository, &step.original),
         digest: original,
         index: None,
         cycle: step.cycle,
@@ -135,9 +136,4 @@ fn index(
     .entries();
     index.annotate(entries.iter().map(|(key, value)| (*key, value.as_str())));
     Ok(index.to_manifest())
-}
-
-fn name(context: &StepContext<'_>, step: &PublishStep) -> String {
-    let original: Tag = step.original.clone();
-    ImageRef::new(context.host.clone(), step.repository.clone(), original).by_tag()
 }

@@ -62,14 +62,12 @@ fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanRe
 
 /// The report of an earlier step, made with the database that is in use.
 fn find_report(context: &StepContext<'_>, digest: &Digest) -> Result<Option<PathBuf>, StepError> {
-    let database = context.with_tool(|job| context.scanner.database(job))?;
-    Ok(context.reports.find(digest, database))
+    Ok(context.reports.find(digest, context.database()?))
 }
 
 /// Removes the report of what no later step asks for.
 pub(super) fn remove_report(context: &StepContext<'_>, digest: &Digest) -> Result<(), StepError> {
-    let database = context.with_tool(|job| context.scanner.database(job))?;
-    context.reports.remove(digest, database);
+    context.reports.remove(digest, context.database()?);
     Ok(())
 }
 
@@ -112,8 +110,7 @@ pub(super) fn scan(
 ) -> Result<(ScanReport, PathBuf), StepError> {
     let image = context.image(repository, tag, digest);
     let Scan { report, path } = context.with_tool(|job| context.scanner.scan(&image, job))?;
-    let database = context.with_tool(|job| context.scanner.database(job))?;
-    let kept = context.reports.keep(digest, database, &path);
+    let kept = context.reports.keep(digest, context.database()?, &path);
     let kept =
         kept.map_err(|error| StepError::transient(format!("cannot keep the report: {error}")))?;
     for count in report.counts() {

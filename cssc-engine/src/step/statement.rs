@@ -6,6 +6,8 @@
 //! [spec]: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use cssc_core::cycle::CycleId;
@@ -44,6 +46,27 @@ pub(super) struct Material<'a> {
     pub(super) platform: Option<&'a Platform>,
 }
 
+/// A scan report, as the scanner wrote it and as it was read.
+pub(super) struct Report {
+    written: Value,
+    read: ScanReport,
+}
+
+impl Report {
+    /// Reads a report that was read before.
+    pub(super) fn open(path: &Path) -> Result<Self, StepError> {
+        let unreadable = |error: &dyn std::error::Error| {
+            let path = path.display();
+            StepError::transient(format!("cannot read `{path}` again: {error}"))
+        };
+        let bytes = fs::read(path).map_err(|error| unreadable(&error))?;
+        Ok(Self {
+            written: serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?,
+            read: ScanReport::from_slice(&bytes).map_err(|error| unreadable(&error))?,
+        })
+    }
+}
+
 impl<'a> Builder<'a> {
     pub(super) fn of(
         cycle: CycleId,
@@ -66,7 +89,7 @@ impl<'a> Builder<'a> {
             cycle,
             scanner: scanner.name(),
             versions,
-            database: context.with_tool(|job| scanner.database(job))?,
+            database: context.database()?,
             patcher,
         })
     }
@@ -117,9 +140,8 @@ impl<'a> Builder<'a> {
     }
 
     /// What a scan found, with the report as the scanner wrote it.
-    pub(super) fn scan(&self, subject: &ImageRef, report: &[u8]) -> Result<Value, StepError> {
-        let result = read_json(report)?;
-        let scanned = read_report(report)?.created_at();
+    pub(super) fn scan(&self, subject: &ImageRef, report: &Report) -> Value {
+        let scanned = report.read.created_at();
         let scanned = scanned.map_or_else(|| time(self.cycle.started()), time);
         let version = self.versions.get(self.scanner);
         let predicate = json!({
@@ -128,22 +150,17 @@ impl<'a> Builder<'a> {
                 "uri": self.scanner_url(),
                 "version": version,
                 "db": {"lastUpdate": self.database.map(time)},
-                "result": result,
+                "result": report.written,
             },
             "metadata": {"scanStartedOn": scanned, "scanFinishedOn": scanned},
         });
-        Ok(statement(subject, SCAN, &predicate))
+        statement(subject, SCAN, &predicate)
     }
 
     /// What is fixed since the original, as the scans of both show it.
-    pub(super) fn vex(
-        &self,
-        subject: &ImageRef,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<Value, StepError> {
-        let evidence = Evidence::compare(&read_report(before)?, &read_report(after)?);
-        let urls = package_urls(&read_json(before)?);
+    pub(super) fn vex(&self, subject: &ImageRef, before: &Report, after: &Report) -> Value {
+        let evidence = Evidence::compare(&before.read, &after.read);
+        let urls = package_urls(&before.written);
         let now = time(self.cycle.started());
         let product = image_url(subject);
         let mut fixed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -175,7 +192,7 @@ impl<'a> Builder<'a> {
             "version": 1,
             "statements": statements,
         });
-        Ok(statement(subject, VEX, &predicate))
+        statement(subject, VEX, &predicate)
     }
 
     fn scanner_url(&self) -> String {
@@ -235,18 +252,6 @@ fn package_urls(report: &Value) -> BTreeMap<(String, String), String> {
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     let list = value.get(key).and_then(Value::as_array);
     list.into_iter().flatten()
-}
-
-fn read_json(report: &[u8]) -> Result<Value, StepError> {
-    serde_json::from_slice(report).map_err(|error| unreadable(&error))
-}
-
-fn read_report(report: &[u8]) -> Result<ScanReport, StepError> {
-    ScanReport::from_slice(report).map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &dyn std::error::Error) -> StepError {
-    StepError::transient(format!("a scan report cannot be read again: {error}"))
 }
 
 fn time(time: DateTime<Utc>) -> String {
