@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
 use cssc_core::policy::Lints;
-use cssc_core::{Inventory, Policy, Repository, Workflow};
+use cssc_core::tags::TagSet;
+use cssc_core::{Inventory, Listing, Policy, Repository, Workflow};
 use cssc_engine::policy_artifact::PolicyArtifact;
 use cssc_engine::workflow::{self, WorkflowErrorKind};
 use cssc_registry::{
@@ -17,6 +18,7 @@ use cssc_engine::tool::Access;
 
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
+use crate::output::suggest::did_you_mean;
 use crate::{output, source};
 
 impl From<RegistryError> for Failure {
@@ -158,6 +160,24 @@ impl Registry {
 
     pub(crate) fn client(&self) -> &dyn RegistryClient {
         &*self.client
+    }
+
+    /// The tags of a repository that must be there.
+    pub(crate) fn tags(&self, repository: &Repository) -> Result<TagSet, Failure> {
+        let inventory = self.list(&[repository]);
+        match inventory.listing(repository) {
+            Listing::Found(tags) => Ok(tags.clone()),
+            Listing::Absent => {
+                let others = inventory.iter().map(|(name, _)| name.as_str());
+                let hint = did_you_mean(repository.as_str(), others);
+                Err(Failure::No(format!(
+                    "the registry has no repository `{repository}`{hint}"
+                )))
+            }
+            Listing::Unavailable(reason) => Err(Failure::new(format!(
+                "cannot list `{repository}`: {reason}"
+            ))),
+        }
     }
 
     /// The tags of `repositories`.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
 use cssc_core::tags::{Lineages, PatchTag};
-use cssc_core::{Digest, Listing, Repository, Tag, TagConvention};
+use cssc_core::{Digest, Repository, Tag, TagConvention};
 use cssc_engine::story::{Chapter, PlatformChapter, chapter};
 use serde::Serialize;
 
@@ -56,22 +56,11 @@ impl Show {
             return Err(Failure::new(message));
         };
         let registry = Registry::open(&self.registry)?;
-        let inventory = registry.list(&[repository]);
-        let tags = match inventory.listing(repository) {
-            Listing::Found(tags) => tags,
-            Listing::Absent => {
-                let message = format!("the registry has no repository `{repository}`");
-                return Err(Failure::No(message));
-            }
-            Listing::Unavailable(reason) => {
-                let message = format!("cannot list `{repository}`: {reason}");
-                return Err(Failure::new(message));
-            }
-        };
+        let tags = registry.tags(repository)?;
         let asked = tag.borrowed();
         let original = self.tag_convention.parse(asked);
         let original = original.map_or(asked, PatchTag::original);
-        let lineages = Lineages::new(tags, self.tag_convention);
+        let lineages = Lineages::new(&tags, self.tag_convention);
         let read = |tag: &Tag| {
             let chapter = chapter(registry.client(), repository, tag);
             chapter.map_err(|error| Failure::new(error.to_string()))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
 use cssc_core::tags::{Lineage, Lineages, NoOriginal, PatchTag};
-use cssc_core::{Listing, Repository, Tag, TagConvention};
+use cssc_core::{Repository, Tag, TagConvention};
 use serde::Serialize;
 
 use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
@@ -41,23 +41,8 @@ pub(crate) struct Question {
 pub(crate) fn run(command: &Command) -> Outcome {
     let (Command::List(question) | Command::Latest(question) | Command::Next(question)) = command;
     let repository = &question.image.repository;
-    let inventory = Registry::open(&question.registry)?.list(&[repository]);
-    let tags = match inventory.listing(repository) {
-        Listing::Found(tags) => tags,
-        Listing::Absent => {
-            let others = inventory.iter().map(|(name, _)| name.as_str());
-            let hint = did_you_mean(repository.as_str(), others);
-            return Err(Failure::No(format!(
-                "the registry has no repository `{repository}`{hint}"
-            )));
-        }
-        Listing::Unavailable(reason) => {
-            return Err(Failure::new(format!(
-                "cannot list `{repository}`: {reason}"
-            )));
-        }
-    };
-    let lineages = Lineages::new(tags, question.tag_convention);
+    let tags = Registry::open(&question.registry)?.tags(repository)?;
+    let lineages = Lineages::new(&tags, question.tag_convention);
     let asked: Vec<Lineage<'_>> = match &question.image.tag {
         None => lineages.iter().collect(),
         Some(tag) => vec![
