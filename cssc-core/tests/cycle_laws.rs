@@ -264,8 +264,8 @@ impl World {
                 PatchOutcome::Made(made).into()
             }
             Step::Verify(step) => {
-                let there = self.tags.get(step.candidate.as_str());
-                assert_eq!(there, Some(&step.digest));
+                let there = self.tags.get(step.candidate.tag.as_str());
+                assert_eq!(there, Some(&step.candidate.digest));
                 assert!(step.scanned.iter().all(|one| self.is_vulnerable(one)));
                 let scanned = step.scanned.iter();
                 let comparisons = scanned.map(|scanned| Comparison {
@@ -279,7 +279,7 @@ impl World {
                 .into()
             }
             Step::Test(step) => {
-                if self.dice(("test", &step.manifest), 4) == 0 {
+                if self.dice(("test", &step.candidate.manifest), 4) == 0 {
                     TestOutcome::Refused("it does not start".to_owned()).into()
                 } else {
                     TestOutcome::Passed.into()

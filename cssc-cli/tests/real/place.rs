@@ -82,23 +82,23 @@ impl Place {
 
     /// A manifest as it is, if it is there.
     pub(crate) fn manifest(&self, image: &str) -> Option<Value> {
+        self.inspect(image, &["--raw"])
+    }
+
+    /// The configuration of an image for one platform.
+    pub(crate) fn config(&self, image: &str) -> Value {
+        self.inspect(image, &["--raw", "--config"]).unwrap()
+    }
+
+    fn inspect(&self, image: &str, options: &[&str]) -> Option<Value> {
         let output = Command::new("skopeo")
-            .args(["inspect", "--raw", "--tls-verify=false"])
+            .args(["inspect", "--tls-verify=false"])
+            .args(options)
             .arg(format!("docker://{}/{image}", self.registry))
             .output()
             .unwrap();
         let is_there = output.status.success();
         is_there.then(|| serde_json::from_slice(&output.stdout).unwrap())
-    }
-
-    /// The configuration of an image for one platform.
-    pub(crate) fn config(&self, image: &str) -> Value {
-        let output = Command::new("skopeo")
-            .args(["inspect", "--raw", "--config", "--tls-verify=false"])
-            .arg(format!("docker://{}/{image}", self.registry))
-            .output()
-            .unwrap();
-        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {

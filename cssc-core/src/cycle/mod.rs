@@ -44,9 +44,9 @@ pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLO
 pub use run::{Publication, Run};
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{
-    Attach, AttestOutcome, AttestStep, Comparison, DiscardOutcome, DiscardStep, Exchange,
-    PatchOutcome, PatchStep, PlanOutcome, PlanStep, PublishContent, PublishOutcome, PublishStep,
-    ScanOutcome, ScanStep, Step, StepKind, StepOutcome, TestOutcome, TestStep, VerifyOutcome,
-    VerifyStep,
+    Attach, AttestOutcome, AttestStep, Candidate, Comparison, DiscardOutcome, DiscardStep,
+    Exchange, PatchOutcome, PatchStep, PlanOutcome, PlanStep, PublishContent, PublishOutcome,
+    PublishStep, ScanOutcome, ScanStep, Step, StepKind, StepOutcome, TestOutcome, TestStep,
+    VerifyOutcome, VerifyStep,
 };
 pub use summary::Summary;

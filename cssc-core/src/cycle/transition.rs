@@ -17,7 +17,7 @@ use super::row::ImageName;
 use super::run::{Activity, Decided, Publication, Run};
 use super::status::Status;
 use super::step::{
-    Attach, AttestStep, DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep,
+    Attach, AttestStep, Candidate, DiscardOutcome, DiscardStep, Exchange, PatchOutcome, PatchStep,
     PlanOutcome, PublishContent, PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step,
     StepOutcome, TestStep, VerifyStep,
 };
@@ -341,16 +341,16 @@ impl Cycle {
                     run.verified = Some(Box::new(outcome));
                 }
                 if self.record.options.test && self.is_worth_publishing(id) {
-                    self.test(id, step);
+                    self.test(id, step.candidate);
                 } else {
-                    self.tried(id, TestStep::from(step), now);
+                    self.tried(id, step.candidate, now);
                 }
             }
             (Step::Test(step), StepOutcome::Test(outcome)) => {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.tested = Some(outcome);
                 }
-                self.tried(id, step, now);
+                self.tried(id, step.candidate, now);
             }
             (Step::Attest(_), StepOutcome::Attest(_)) => self.judged(id, now),
             (Step::Publish(step), StepOutcome::Publish(outcome)) => {
@@ -375,12 +375,14 @@ impl Cycle {
         };
         run.made = Some(digest.clone());
         run.enter(VerifyStep {
-            repository: step.repository,
-            original: step.original,
-            manifest: step.manifest,
-            platform: step.platform,
-            candidate: step.candidate,
-            digest,
+            candidate: Candidate {
+                repository: step.repository,
+                original: step.original,
+                manifest: step.manifest,
+                platform: step.platform,
+                tag: step.candidate,
+                digest,
+            },
             scanned,
             patcher: step.patcher,
             keeps_report,
@@ -388,14 +390,14 @@ impl Cycle {
     }
 
     /// Goes on to try a candidate that is good.
-    fn test(&mut self, id: &RunId, step: VerifyStep) {
+    fn test(&mut self, id: &RunId, candidate: Candidate) {
         if let Some(run) = self.runs.get_mut(id) {
-            run.enter(TestStep::from(step));
+            run.enter(TestStep { candidate });
         }
     }
 
     /// Goes on to attach what is known of a candidate that is going to be published.
-    fn tried(&mut self, id: &RunId, step: TestStep, now: DateTime<Utc>) {
+    fn tried(&mut self, id: &RunId, candidate: Candidate, now: DateTime<Utc>) {
         let (cycle, options) = (self.record.id, self.record.options);
         if options.attach == Attach::Never
             || options.until.is_some()
@@ -405,12 +407,7 @@ impl Cycle {
         } else if let Some(run) = self.runs.get_mut(id) {
             run.enter(AttestStep {
                 cycle,
-                repository: step.repository,
-                original: step.original,
-                manifest: step.manifest,
-                platform: step.platform,
-                candidate: step.candidate,
-                digest: step.digest,
+                candidate,
                 patcher: options.settings.effective_patcher(),
                 attach: options.attach,
             });

@@ -15,8 +15,9 @@ pub(super) fn perform(
     step: &AttestStep,
     context: &StepContext<'_>,
 ) -> Result<AttestOutcome, StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
-    let reference = Reference::Digest(step.digest.clone());
+    let candidate = &step.candidate;
+    let (registry, repository) = (context.registry, &candidate.repository);
+    let reference = Reference::Digest(candidate.digest.clone());
     let subject = registry.get_manifest(repository, &reference)?.descriptor();
     let Some(mut attachments) =
         Attachments::of(subject, step.cycle, repository, step.attach, context)?
@@ -27,15 +28,15 @@ pub(super) fn perform(
         return Ok(AttestOutcome::Unsupported);
     };
     let report = |tag, digest| kept_report(context, repository, tag, digest);
-    let before = Report::open(&report(&step.original, &step.manifest)?)?;
-    let after_path = report(&step.candidate, &step.digest)?;
+    let before = Report::open(&report(&candidate.original, &candidate.manifest)?)?;
+    let after_path = report(&candidate.tag, &candidate.digest)?;
     let after = Report::open(&after_path)?;
     let builder = Builder::of(step.cycle, Some(step.patcher), context)?;
-    let subject = context.image(repository, &step.original, &step.digest);
-    let original = context.image(repository, &step.original, &step.manifest);
+    let subject = context.image(repository, &candidate.original, &candidate.digest);
+    let original = context.image(repository, &candidate.original, &candidate.manifest);
     let material = Material {
         image: &original,
-        platform: Some(&step.platform),
+        platform: Some(&candidate.platform),
     };
     let provenance = builder.provenance(&subject, &material, &policy_digest(context)?);
     attachments.statement(statement::PROVENANCE, None, &provenance)?;
@@ -52,7 +53,7 @@ pub(super) fn perform(
         attachments.sbom(sbom)?;
     }
     // No later step needs it.
-    remove_report(context, &step.digest)?;
+    remove_report(context, &candidate.digest)?;
     Ok(AttestOutcome::Attached(attachments.count()))
 }
 

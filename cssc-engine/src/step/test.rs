@@ -14,10 +14,15 @@ pub(super) fn perform(
             "patched images of this cycle are to be tested, and no program is given for it";
         return Err(StepError::permanent(message));
     };
+    let candidate = &step.candidate;
     let request = TestRequest {
-        candidate: &context.image(&step.repository, &step.candidate, &step.digest),
-        original: &context.image(&step.repository, &step.original, &step.manifest),
-        platform: &step.platform,
+        candidate: &context.image(&candidate.repository, &candidate.tag, &candidate.digest),
+        original: &context.image(
+            &candidate.repository,
+            &candidate.original,
+            &candidate.manifest,
+        ),
+        platform: &candidate.platform,
     };
     let refused = context.with_tool(|job| program.test(&request, job))?;
     Ok(match refused {

@@ -12,15 +12,16 @@ pub(super) fn perform(
     step: &VerifyStep,
     context: &StepContext<'_>,
 ) -> Result<VerifyOutcome, StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
+    let candidate = &step.candidate;
+    let (registry, repository) = (context.registry, &candidate.repository);
     let config = |digest| -> Result<_, StepError> {
         let manifest = content::manifest(registry, repository, digest)?;
         Ok(content::config(registry, repository, &manifest)?)
     };
     // Copa and Buildah add layers; what a program of the user's does is its own affair.
     let keeps_layers = step.patcher != PatcherKind::Command;
-    let (original, candidate) = (config(&step.manifest)?, config(&step.digest)?);
-    let mismatch = ImageMismatch::between_configs(&original, &candidate, keeps_layers);
+    let (original, patched) = (config(&candidate.manifest)?, config(&candidate.digest)?);
+    let mismatch = ImageMismatch::between_configs(&original, &patched, keeps_layers);
     if let Some(mismatch) = mismatch {
         context
             .log
@@ -30,11 +31,16 @@ pub(super) fn perform(
             comparisons: Vec::new(),
         });
     }
-    let original = report_of(context, repository, &step.original, &step.manifest)?;
-    let (after, _) = scan(context, repository, &step.candidate, &step.digest)?;
+    let original = report_of(
+        context,
+        repository,
+        &candidate.original,
+        &candidate.manifest,
+    )?;
+    let (after, _) = scan(context, repository, &candidate.tag, &candidate.digest)?;
     let mut comparisons = Vec::new();
     for scanned in &step.scanned {
-        let before = report_of(context, repository, &step.original, scanned)?;
+        let before = report_of(context, repository, &candidate.original, scanned)?;
         let evidence = Evidence::compare(&before, &after);
         context.log.line(&format!(
             "findings fixed: {}, new: {}, remaining: {}",
@@ -46,7 +52,7 @@ pub(super) fn perform(
         comparisons.push(Comparison { scanned, evidence });
     }
     if !step.keeps_report {
-        remove_report(context, &step.digest)?;
+        remove_report(context, &candidate.digest)?;
     }
     Ok(VerifyOutcome {
         mismatch: ImageMismatch::between(&original, &after),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::candidate::Candidate;
 use crate::cycle::CycleId;
-use crate::name::{Digest, Platform, Repository, Tag};
 use crate::workflow::PatcherKind;
 
 /// Attach to a candidate that is going to be published what is known of it: what was fixed, what
@@ -13,18 +13,9 @@ use crate::workflow::PatcherKind;
 pub struct AttestStep {
     /// The cycle, which the statements name.
     pub cycle: CycleId,
-    /// The repository.
-    pub repository: Repository,
-    /// The tag of the original.
-    pub original: Tag,
-    /// The original's manifest for the platform.
-    pub manifest: Digest,
-    /// The platform.
-    pub platform: Platform,
-    /// The tag of the candidate.
-    pub candidate: Tag,
-    /// Its digest, which everything is attached to.
-    pub digest: Digest,
+    /// The candidate.
+    #[serde(flatten)]
+    pub candidate: Candidate,
     /// What patched.
     #[serde(default)]
     pub patcher: PatcherKind,

@@ -7,6 +7,7 @@
 //! file in whoever performs it.
 
 mod attest;
+mod candidate;
 mod discard;
 mod patch;
 mod plan;
@@ -24,6 +25,7 @@ use super::id::Task;
 use super::interrupt::Interrupt;
 
 pub use attest::{Attach, AttestOutcome, AttestStep};
+pub use candidate::Candidate;
 pub use discard::{DiscardOutcome, DiscardStep};
 pub use patch::{PatchOutcome, PatchStep};
 pub use plan::{PlanOutcome, PlanStep};

@@ -2,38 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::verify::VerifyStep;
-use crate::name::{Digest, Platform, Repository, Tag};
+use super::candidate::Candidate;
 
 /// Have a program of the user's try the candidate, which was judged and is good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestStep {
-    /// The repository.
-    pub repository: Repository,
-    /// The tag of the original.
-    pub original: Tag,
-    /// The original's manifest for the platform.
-    pub manifest: Digest,
-    /// The platform.
-    pub platform: Platform,
-    /// The tag of the candidate.
-    pub candidate: Tag,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-impl From<VerifyStep> for TestStep {
-    fn from(step: VerifyStep) -> Self {
-        Self {
-            repository: step.repository,
-            original: step.original,
-            manifest: step.manifest,
-            platform: step.platform,
-            candidate: step.candidate,
-            digest: step.digest,
-        }
-    }
+    /// The candidate.
+    #[serde(flatten)]
+    pub candidate: Candidate,
 }
 
 /// What the test came to.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Digest, Platform, Repository, Tag};
+use super::candidate::Candidate;
+use crate::name::Digest;
 use crate::scan::{Evidence, ImageMismatch, PublishVerdict, Withheld};
 use crate::workflow::PatcherKind;
 
@@ -13,18 +14,9 @@ use crate::workflow::PatcherKind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyStep {
-    /// The repository.
-    pub repository: Repository,
-    /// The tag of the original.
-    pub original: Tag,
-    /// The original's manifest for the platform: what the candidate must still be.
-    pub manifest: Digest,
-    /// The platform.
-    pub platform: Platform,
-    /// The tag of the candidate.
-    pub candidate: Tag,
-    /// Its digest.
-    pub digest: Digest,
+    /// The candidate.
+    #[serde(flatten)]
+    pub candidate: Candidate,
     /// The manifests that it is compared with: those that were scanned and need a patch.
     pub scanned: Vec<Digest>,
     /// What patched.
