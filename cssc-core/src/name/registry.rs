@@ -152,14 +152,16 @@ impl FromStr for Registry {
             None => {}
         }
         let is_short_form = ipv6.is_none() && port.is_none() && !host.contains('.');
-        Ok(
-            if is_short_form && !host.eq_ignore_ascii_case("localhost") {
-                let rest = text.strip_prefix(host).unwrap_or_default();
-                Self(format!("{host}.azurecr.io{rest}").into())
-            } else {
-                Self(text.into())
-            },
-        )
+        if !is_short_form || host.eq_ignore_ascii_case("localhost") {
+            return Ok(Self(text.into()));
+        }
+        let rest = text.strip_prefix(host).unwrap_or_default();
+        let completed = format!("{host}.azurecr.io{rest}");
+        // The bound is on what is meant, which must be read again as it is.
+        if completed.len() > MAX_REPOSITORY_LEN {
+            return refuse(NameErrorKind::TooLong(MAX_REPOSITORY_LEN));
+        }
+        Ok(Self(completed.into()))
     }
 }
 
@@ -214,6 +216,17 @@ mod tests {
         assert!("127.0.0.1".parse::<Registry>().unwrap().is_loopback());
         assert!("[::1]:1".parse::<Registry>().unwrap().is_loopback());
         assert!(!"127.example.com".parse::<Registry>().unwrap().is_loopback());
+    }
+
+    /// What prints must be read again, the short form too, which is longer then.
+    #[test]
+    fn a_short_form_is_bounded_by_what_it_stands_for() {
+        let longest = MAX_REPOSITORY_LEN - ".azurecr.io".len();
+        let registry: Registry = "a".repeat(longest).parse().unwrap();
+        assert_eq!(registry.as_str().len(), MAX_REPOSITORY_LEN);
+        assert_eq!(registry.as_str().parse::<Registry>().unwrap(), registry);
+        let error = registry_error(&"a".repeat(longest + 1));
+        assert!(error.contains("255"), "{error}");
     }
 
     #[test]
