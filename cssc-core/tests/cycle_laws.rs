@@ -250,6 +250,7 @@ impl World {
                     },
                     fixable: is_vulnerable.then(finding).into_iter().collect(),
                     unfixed: 2,
+                    database: None,
                 }
                 .into()
             }
@@ -405,6 +406,7 @@ impl World {
                     verdict: ScanVerdict::Patch { fixable: 1 },
                     fixable: Vec::new(),
                     unfixed: 0,
+                    database: None,
                 }
                 .into(),
             };

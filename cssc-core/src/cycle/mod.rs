@@ -39,7 +39,7 @@ pub use outcome::ImageOutcome;
 pub use plan::{CyclePlan, LeftOut, LeftOutReason};
 pub use reason::Reason;
 pub use record::{Cause, CycleRecord};
-pub use report::CycleReport;
+pub use report::{CycleReport, ImageReport, ReportedFinding};
 pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
 pub use run::{Publication, Run};
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};

@@ -234,8 +234,7 @@ impl Cycle {
         let open = platforms.iter().find(|one| one.outcome.is_none());
         let reason = open.or(worst)?.reason.as_deref();
         let scans = platforms.iter().map(|one| one.scan_run.finished);
-        let publishing = self.plan.as_ref()?.publishing_run(self.record.id, index);
-        let publishing = self.runs.get(&publishing);
+        let publishing = self.publishing_run_of(index);
         let first_patch = platforms.iter().find_map(|one| one.patch_run);
         let published = self.publication(index).filter(|one| one.digest.is_some());
         let needs_patch = standing.patch != RowStatus::Unknown && first_patch.is_some();

@@ -185,11 +185,7 @@ impl Cycle {
             let reason = Reason::NotAsked(until, tag.clone());
             return ended(RowStatus::Skipped, ImageOutcome::Vulnerable, reason);
         }
-        let publishing = self
-            .plan
-            .as_ref()
-            .and_then(|plan| self.runs.get(&plan.publishing_run(self.record.id, image)));
-        let Some(publishing) = publishing else {
+        let Some(publishing) = self.publishing_run_of(image) else {
             return self.pending(RowStatus::Running);
         };
         let reason = publishing.reason.as_ref().map(Cow::Borrowed);
@@ -241,8 +237,13 @@ impl Cycle {
 
     /// What became of the patch tag of an image.
     pub(super) fn publication(&self, image: u32) -> Option<&Publication> {
+        self.publishing_run_of(image)?.publication(image)
+    }
+
+    /// The run that writes the patch tag of an image, if there is one yet.
+    pub(super) fn publishing_run_of(&self, image: u32) -> Option<&Run> {
         let run = self.plan.as_ref()?.publishing_run(self.record.id, image);
-        self.runs.get(&run)?.publication(image)
+        self.runs.get(&run)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::reports::Reports;
 use crate::state::StoredWorkflow;
 use crate::step::{StepContext, perform};
 use crate::tool::{Job, StopToken};
+use crate::workflow;
 
 /// How often cancellation, the wish to stop and deadlines are checked.
 const CHECK: Duration = Duration::from_millis(200);
@@ -113,6 +114,9 @@ impl Execution<'_> {
         remove_leftovers(runner, &mut cycle)?;
         if cycle.has_ended() {
             folder.remove_runs();
+            // What cannot be kept is made anew whenever it is asked for.
+            let report = workflow::report(runner.state, self.workflow.id, &cycle);
+            let _ = report.and_then(|report| runner.state.keep_report(&report));
         }
         (self.observe)(RunnerEvent::Ended { cycle: &cycle });
         Ok(cycle)

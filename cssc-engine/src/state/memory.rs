@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, RecordChange, Run, RunId};
+use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, CycleReport, RecordChange, Run, RunId};
 
 use super::{
     CancelRequest, CycleState, RunFilter, State, StateError, StoredWorkflow, WorkflowId,
@@ -73,6 +73,7 @@ struct Workflow {
 struct KeptCycle {
     record: CycleRecord,
     plan: Option<CyclePlan>,
+    report: Option<CycleReport>,
     runs: BTreeMap<RunId, Run>,
     logs: BTreeMap<RunId, String>,
     cancel_requested: Option<DateTime<Utc>>,
@@ -219,6 +220,7 @@ impl State for MemoryState {
         workflow.cycles.push(KeptCycle {
             record: cycle.record().clone(),
             plan: None,
+            report: None,
             runs: BTreeMap::new(),
             logs: BTreeMap::new(),
             cancel_requested: None,
@@ -254,6 +256,19 @@ impl State for MemoryState {
         });
         // What a cycle gave makes up a cycle.
         restored.transpose().map_err(|_| StateError::gone())
+    }
+
+    fn keep_report(&self, report: &CycleReport) -> Result<(), StateError> {
+        let mut kept = self.kept();
+        let (workflow, place) = kept.place(report.cycle())?;
+        if let Some(cycle) = workflow.cycles.get_mut(place) {
+            cycle.report = Some(report.clone());
+        }
+        Ok(())
+    }
+
+    fn report(&self, id: CycleId) -> Result<Option<CycleReport>, StateError> {
+        Ok(self.kept().cycle(id).and_then(|kept| kept.report.clone()))
     }
 
     fn current_cycle(&self, workflow: WorkflowId) -> Result<Option<CycleState>, StateError> {

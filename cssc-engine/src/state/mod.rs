@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, RecordChange, Run, RunId, Status, Task};
+use cssc_core::cycle::{CycleId, CycleReport, RecordChange, Run, RunId, Status, Task};
 
 pub use default_path::default_path;
 pub use error::{StateError, StateErrorKind};
@@ -137,6 +137,12 @@ pub trait State: Send + Sync {
 
     /// A cycle with its runs, exactly as it was recorded.
     fn cycle(&self, id: CycleId) -> Result<Option<Cycle>, StateError>;
+
+    /// Keeps the report of a cycle that has ended, in place of one that was kept before.
+    fn keep_report(&self, report: &CycleReport) -> Result<(), StateError>;
+
+    /// The report of a cycle; none before one was kept.
+    fn report(&self, id: CycleId) -> Result<Option<CycleReport>, StateError>;
 
     /// The cycle of a workflow that began last, whether it goes on or has ended.
     fn current_cycle(&self, workflow: WorkflowId) -> Result<Option<CycleState>, StateError>;

@@ -15,10 +15,16 @@ pub(super) fn perform(
     context: &StepContext<'_>,
 ) -> Result<ScanOutcome, StepError> {
     if let Some(report) = from_sbom(step, context)? {
-        return Ok(ScanOutcome::from(&report));
+        return Ok(ScanOutcome {
+            database: context.database()?,
+            ..ScanOutcome::from(&report)
+        });
     }
     let report = report_of(context, &step.repository, &step.tag, &step.digest)?;
-    let outcome = ScanOutcome::from(&report);
+    let outcome = ScanOutcome {
+        database: context.database()?,
+        ..ScanOutcome::from(&report)
+    };
     if !matches!(outcome.verdict, ScanVerdict::Patch { .. }) {
         // Nothing follows, and reports of clean images are most of them.
         remove_report(context, &step.digest)?;

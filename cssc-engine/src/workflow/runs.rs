@@ -1,11 +1,11 @@
 //! What has been done for a workflow, and what is to be done next.
 
 use chrono::{DateTime, Utc};
-use cssc_core::cycle::CycleId;
+use cssc_core::cycle::{CycleId, CycleReport};
 use cssc_core::{Cycle, Registry};
 
 use super::WorkflowError;
-use crate::state::State;
+use crate::state::{State, StateError, WorkflowId};
 
 /// What a cancellation came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +77,40 @@ pub fn enqueue(
 ) -> Result<(), WorkflowError> {
     let known = state.add_workflow(&host.key(), now)?;
     Ok(state.enqueue(known.id, now)?)
+}
+
+/// How many earlier cycles are looked at for since when findings are open.
+const EARLIER: usize = 10;
+
+/// The report of a cycle, which says since when findings are open as far as earlier cycles of the
+/// workflow tell.
+///
+/// # Errors
+///
+/// Fails when the state cannot be read.
+pub fn report(
+    state: &dyn State,
+    workflow: WorkflowId,
+    cycle: &Cycle,
+) -> Result<CycleReport, StateError> {
+    let id = cycle.record().id();
+    if let Some(kept) = state.report(id)? {
+        return Ok(kept);
+    }
+    let mut report = CycleReport::new(cycle);
+    let cycles = state.cycles(workflow, u32::MAX)?.into_iter();
+    let earlier = cycles.skip_while(|cycle| cycle.id != id).skip(1);
+    let mut failure = None;
+    report.follow(
+        earlier
+            .take(EARLIER)
+            .map_while(|cycle| state.report(cycle.id).map_err(|e| failure = Some(e)).ok())
+            .flatten(),
+    );
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
 }
 
 /// The cycle with this name of the workflow kept under `key`, or else the current one.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform,
+    Assignment, Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform, CycleReport,
     DiscardOutcome, NextStep, PatchOutcome, PlanOutcome, PublishOutcome, RunId, ScanOutcome,
     Status, Step, StepOutcome, Task, VerifyOutcome,
 };
@@ -119,6 +119,7 @@ fn succeed(state: &dyn State, cycle: &mut Cycle) -> Option<RunId> {
             },
             fixable: Vec::new(),
             unfixed: 0,
+            database: None,
         }
         .into(),
         Step::Patch(_) => PatchOutcome::Made(digest(1_000_002)).into(),
@@ -168,6 +169,27 @@ fn one_owner_has_the_lock_at_a_time() {
         drop(lock);
         assert_eq!(state.holder(workflow).unwrap(), None);
         state.lock(workflow, at(4)).unwrap();
+    });
+}
+
+#[test]
+fn the_report_of_a_cycle_is_kept_and_goes_with_it() {
+    over_each(|state| {
+        let workflow = add(state, "a");
+        let mut cycle = begin(state, &workflow, 3, 1);
+        let id = cycle.record().id();
+        while succeed(state, &mut cycle).is_some() {}
+        assert_eq!(state.report(id).unwrap(), None);
+        let mut report = CycleReport::new(&cycle);
+        assert_eq!(report.summary().done(), 3);
+        for _ in 0..2 {
+            state.keep_report(&report).unwrap();
+            assert_eq!(state.report(id).unwrap().as_ref(), Some(&report));
+            report.follow([report.clone()]);
+        }
+        state.delete_workflow(workflow.id).unwrap();
+        assert_eq!(state.report(id).unwrap(), None);
+        assert!(state.keep_report(&report).unwrap_err().is_gone());
     });
 }
 

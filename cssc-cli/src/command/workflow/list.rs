@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
+use cssc_core::cycle::{CycleId, RunId, StatusFilter, StatusRow};
 use cssc_engine::state::{SqliteState, State, StoredWorkflow};
 use cssc_engine::workflow;
 
@@ -184,7 +184,7 @@ impl Report {
                 None => "no cycle has begun yet".to_owned(),
             })
         })?;
-        let report = CycleReport::new(&cycle);
+        let report = workflow::report(&state, known.id, &cycle)?;
         let mut out = output::stdout();
         match self.format {
             ReportFormat::Json => output::json(&report)?,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CycleReport, ImageOutcome, ReportedImage};
+use super::{CycleReport, ImageOutcome, ImageReport};
 
 /// How a test case ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) fn write(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
     writeln!(f, "</testsuite>")
 }
 
-fn case(image: &ReportedImage) -> Case {
+fn case(image: &ImageReport) -> Case {
     match image.row.outcome {
         Some(ImageOutcome::Patched | ImageOutcome::Clean) => Case::Passed,
         Some(ImageOutcome::Failed | ImageOutcome::Vulnerable) => Case::Failed,

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CycleReport, ImageOutcome, ReportedImage};
+use chrono::SecondsFormat;
+
+use super::{CycleReport, ImageOutcome, ImageReport};
 
 /// The sections after the one of patched images, what is worst first.
 const SECTIONS: [(ImageOutcome, &str); 6] = [
@@ -29,6 +31,7 @@ pub(super) fn write(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
     if let Some(problem) = &report.problem {
         writeln!(f, "\n{}", Text(problem))?;
     }
+    write_databases(report, f)?;
     let mut patched = report
         .images
         .iter()
@@ -49,19 +52,55 @@ pub(super) fn write(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
     }
     for (outcome, title) in SECTIONS {
         let mut images = report.of(outcome).peekable();
+        let has_open = outcome == ImageOutcome::Vulnerable;
+        let (head, rule) = if has_open {
+            (" open since |", "---|")
+        } else {
+            ("", "")
+        };
         if images.peek().is_some() {
-            writeln!(f, "\n### {title}\n\n| image | reason |\n|---|---|")?;
-            for image in images {
-                write_row(f, image)?;
-            }
+            writeln!(
+                f,
+                "\n### {title}\n\n| image | reason |{head}\n|---|---|{rule}"
+            )?;
+        }
+        for image in images {
+            write_row(f, image, has_open)?;
+        }
+    }
+    if !report.residue.is_empty() {
+        writeln!(f, "\n### Left behind\n")?;
+        for tag in &report.residue {
+            writeln!(f, "- {}", Text(&tag.to_string()))?;
         }
     }
     Ok(())
 }
 
-fn write_row(f: &mut fmt::Formatter<'_>, image: &ReportedImage) -> fmt::Result {
+/// Says when images were judged by databases of different times.
+fn write_databases(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let [_, _, ..] = report.databases.as_slice() else {
+        return Ok(());
+    };
+    let databases = report.databases.iter();
+    let databases: Vec<String> = databases
+        .map(|made| made.to_rfc3339_opts(SecondsFormat::Secs, true))
+        .collect();
+    writeln!(
+        f,
+        "\nThe scans used databases of different times: {}",
+        databases.join(", ")
+    )
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, image: &ImageReport, has_open: bool) -> fmt::Result {
     let name = image.row.image.to_string();
-    writeln!(f, "| {} | {} |", Text(&name), Text(image.reason()))
+    write!(f, "| {} | {} |", Text(&name), Text(image.reason()))?;
+    match image.open_since().filter(|_| has_open) {
+        Some(since) => writeln!(f, " {} |", since.format("%Y-%m-%d")),
+        None if has_open => writeln!(f, "  |"),
+        None => writeln!(f),
+    }
 }
 
 /// Text as it may stand in a cell of a table, with nothing in it taken for markup.

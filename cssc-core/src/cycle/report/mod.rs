@@ -1,26 +1,31 @@
 //! What came of a cycle, for machines and for people.
 
+mod image;
 mod junit;
 mod markdown;
 mod sarif;
+#[cfg(test)]
+mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::id::{CycleId, RunId};
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
 use super::record::Cause;
-use super::row::StatusRow;
+use super::row::ImageName;
 use super::status::Status;
 use super::summary::Summary;
-use crate::name::Platform;
-use crate::scan::Finding;
+use super::version::Version;
 
-/// A report of a cycle: serialises as JSON, and is written as Markdown, `JUnit` XML and
-/// SARIF for CI.
+pub use image::{ImageReport, ReportedFinding};
+
+/// A report of a cycle: what is kept of it once it has ended. Serialises as JSON, and is written
+/// as Markdown, `JUnit` XML and SARIF for CI.
 ///
 /// ```
 /// use cssc_core::Cycle;
@@ -31,16 +36,18 @@ use crate::scan::Finding;
 /// let cycle = Cycle::new(id, Cause::Immediate, CycleOptions::default(), now);
 /// let report = CycleReport::new(&cycle);
 /// let json = serde_json::to_string(&report)?;
-/// assert!(json.starts_with(r#"{"cycle":"20240107T093000Z-0001","status":"Queued""#));
+/// assert!(json.starts_with(r#"{"version":1,"cycle":"20240107T093000Z-0001","status":"Queued""#));
+/// assert_eq!(serde_json::from_str::<CycleReport>(&json)?, report);
 /// let junit = report.junit().to_string();
 /// assert!(junit.contains(r#"<testsuite name="cssc cycle 20240107T093000Z-0001""#));
 /// let markdown = report.markdown().to_string();
 /// assert!(markdown.starts_with("## Cycle 20240107T093000Z-0001: Queued"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CycleReport {
+    version: Version,
     cycle: CycleId,
     status: Status,
     cause: Cause,
@@ -49,26 +56,11 @@ pub struct CycleReport {
     summary: Summary,
     /// What went wrong with the plan.
     problem: Option<String>,
-    images: Vec<ReportedImage>,
-}
-
-/// A row, and the findings behind its numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReportedImage {
-    #[serde(flatten)]
-    row: StatusRow,
-    /// What the published patch took away.
-    fixed_findings: Vec<ReportedFinding>,
-    /// What can be fixed and is left.
-    left_findings: Vec<ReportedFinding>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ReportedFinding {
-    platform: Platform,
-    #[serde(flatten)]
-    finding: Finding,
+    /// When the databases that the scans used were made, each once.
+    databases: Vec<DateTime<Utc>>,
+    /// Candidates that could not be removed.
+    residue: Vec<ImageName>,
+    images: Vec<ImageReport>,
 }
 
 impl CycleReport {
@@ -77,7 +69,15 @@ impl CycleReport {
         let record = cycle.record();
         let trigger = cycle.run(&RunId::trigger(record.id()));
         let rows = (0_u32..).zip(cycle.rows());
+        let images: Vec<ImageReport> = rows
+            .map(|(index, row)| ImageReport::new(cycle, index, row))
+            .collect();
+        let leftovers = cycle.leftovers();
+        let residue: BTreeSet<ImageName> = leftovers
+            .map(|(_, image, tag)| ImageName::of(&image.repository, tag))
+            .collect();
         Self {
+            version: Version,
             cycle: record.id(),
             status: record.status(),
             cause: record.cause(),
@@ -87,10 +87,74 @@ impl CycleReport {
             problem: trigger
                 .and_then(|run| run.reason())
                 .map(ToString::to_string),
-            images: rows
-                .map(|(index, row)| ReportedImage::new(cycle, index, row))
-                .collect(),
+            databases: databases(&images),
+            residue: residue.into_iter().collect(),
+            images,
         }
+    }
+
+    /// Says since when each finding is open, by the reports of earlier cycles, the newest first:
+    /// what an image had when it was scanned last is open since then. No more of them are read than
+    /// are needed.
+    pub fn follow(&mut self, earlier: impl IntoIterator<Item = Self>) {
+        let images = self.images.iter_mut();
+        let mut open: Vec<_> = images.filter(|one| !one.left_findings.is_empty()).collect();
+        let mut earlier = earlier.into_iter();
+        while !open.is_empty()
+            && let Some(earlier) = earlier.next()
+        {
+            let known = earlier.by_name();
+            open.retain_mut(|image| {
+                let before = known.get(&image.row.image);
+                before.is_none_or(|before| !image.follow(before))
+            });
+        }
+    }
+
+    fn by_name(&self) -> BTreeMap<&ImageName, &ImageReport> {
+        let images = self.images.iter();
+        images.map(|image| (&image.row.image, image)).collect()
+    }
+
+    /// The cycle.
+    pub fn cycle(&self) -> CycleId {
+        self.cycle
+    }
+
+    /// How it ended, or where it stands.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// When it ended.
+    pub fn finished(&self) -> Option<DateTime<Utc>> {
+        self.finished
+    }
+
+    /// How its images stand, in numbers.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// What went wrong with the plan, in words.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// When the databases that the scans used were made, each once. When there are several, some
+    /// images were judged by older knowledge than others.
+    pub fn databases(&self) -> &[DateTime<Utc>] {
+        &self.databases
+    }
+
+    /// Candidates that could not be removed from the registry.
+    pub fn residue(&self) -> &[ImageName] {
+        &self.residue
+    }
+
+    /// The images in the order of the plan, then what was left out.
+    pub fn images(&self) -> &[ImageReport] {
+        &self.images
     }
 
     /// The report as `JUnit` XML: a test case for the plan, for each image and for each thing that
@@ -111,40 +175,18 @@ impl CycleReport {
     }
 
     /// The images with this outcome, and what was left out.
-    fn of(&self, outcome: ImageOutcome) -> impl Iterator<Item = &ReportedImage> {
+    fn of(&self, outcome: ImageOutcome) -> impl Iterator<Item = &ImageReport> {
         let images = self.images.iter();
         images.filter(move |image| image.row.outcome == Some(outcome))
     }
 }
 
-impl ReportedImage {
-    fn new(cycle: &Cycle, index: u32, row: StatusRow) -> Self {
-        let (mut fixed, mut left) = (Vec::new(), Vec::new());
-        for standing in cycle.platform_standings(index).into_iter().flatten() {
-            let reported = |finding: &Finding| ReportedFinding {
-                platform: standing.platform.platform.clone(),
-                finding: finding.clone(),
-            };
-            if let Some(evidence) = standing.evidence {
-                fixed.extend(evidence.fixed().iter().map(reported));
-                let after = evidence.remaining().iter().chain(evidence.introduced());
-                left.extend(after.filter(|one| one.is_fixable()).map(reported));
-            } else if let Some(scan) = standing.scan_run.scan() {
-                left.extend(scan.fixable.iter().map(reported));
-            }
-        }
-        Self {
-            row,
-            fixed_findings: fixed,
-            left_findings: left,
-        }
-    }
-
-    /// Why it ended as it did, in one line.
-    fn reason(&self) -> &str {
-        let reason = self.row.reason.as_ref();
-        reason.map_or("", |reason| &reason.text)
-    }
+fn databases(images: &[ImageReport]) -> Vec<DateTime<Utc>> {
+    let databases: BTreeSet<DateTime<Utc>> = images
+        .iter()
+        .flat_map(|image| image.databases.iter().copied())
+        .collect();
+    databases.into_iter().collect()
 }
 
 /// A report in one of its forms, written as it is printed.
@@ -156,187 +198,5 @@ struct Written<'a>(
 impl fmt::Display for Written<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (self.1)(self.0, f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cycle::{
-        Assignment, Comparison, CycleImage, CycleOptions, CyclePlatform, DiscardOutcome, LeftOut,
-        LeftOutReason, NextStep, PatchOutcome, PlanOutcome, PublishOutcome, ScanOutcome, Step,
-        StepFailure, VerifyOutcome,
-    };
-    use crate::inventory::{ListingError, UnavailableKind};
-    use crate::name::Digest;
-    use crate::scan::{Evidence, ScanSkip, ScanVerdict, Severity};
-
-    fn digest(number: u32) -> Digest {
-        format!("sha256:{number:064}").parse().unwrap()
-    }
-
-    fn finding(id: &str) -> Finding {
-        Finding::new(id, "libc6", "2.36-9", Some("2.36-10"), Severity::High)
-    }
-
-    fn image(number: u32, tag: &str) -> CycleImage {
-        CycleImage {
-            repository: "python".parse().unwrap(),
-            tag: tag.parse().unwrap(),
-            digest: digest(number),
-            platforms: vec![CyclePlatform {
-                platform: "linux/amd64".parse().unwrap(),
-                digest: digest(number),
-                patch: None,
-                candidate: None,
-            }],
-            latest_patch: None,
-            patch_tag: Some(format!("{tag}-1").parse().unwrap()),
-        }
-    }
-
-    fn perform(step: &Step) -> crate::cycle::StepOutcome {
-        match step {
-            Step::Plan(_) => PlanOutcome {
-                images: vec![image(1, "bad"), image(2, "clean"), image(3, "old_1")],
-                left_out: vec![LeftOut {
-                    repository: "redis".parse().unwrap(),
-                    tag: "*".to_owned(),
-                    reason: LeftOutReason::Unavailable(ListingError::new(
-                        UnavailableKind::Transient,
-                        "<down> & \"out\"",
-                    )),
-                }],
-                ..PlanOutcome::default()
-            }
-            .into(),
-            Step::Scan(step) if step.tag.as_str() == "bad" => {
-                StepFailure::permanent("no | report\u{1b}\nat all").into()
-            }
-            Step::Scan(step) if step.tag.as_str() == "clean" => ScanOutcome {
-                verdict: ScanVerdict::Skip(ScanSkip::NoVulnerability),
-                fixable: Vec::new(),
-                unfixed: 4,
-            }
-            .into(),
-            Step::Scan(_) => ScanOutcome {
-                verdict: ScanVerdict::Patch { fixable: 2 },
-                fixable: vec![finding("CVE-1"), finding("CVE-2")],
-                unfixed: 0,
-            }
-            .into(),
-            Step::Patch(_) => PatchOutcome::Made(digest(9)).into(),
-            Step::Verify(step) => VerifyOutcome {
-                mismatch: None,
-                comparisons: vec![Comparison {
-                    scanned: step.scanned[0].clone(),
-                    evidence: Evidence::new(
-                        vec![finding("CVE-1")],
-                        Vec::new(),
-                        vec![finding("CVE-2")],
-                        ScanVerdict::Patch { fixable: 1 },
-                    ),
-                }],
-            }
-            .into(),
-            Step::Publish(_) => PublishOutcome::Published(digest(9)).into(),
-            _ => DiscardOutcome::Removed.into(),
-        }
-    }
-
-    fn cycle() -> Cycle {
-        let now: DateTime<Utc> = "2024-01-07T09:30:00Z".parse().unwrap();
-        let options = CycleOptions::default();
-        let mut cycle = Cycle::new(CycleId::new(now, 3), Cause::Immediate, options, now);
-        while let NextStep::Assigned(assignment) = cycle.next_step(now) {
-            let outcome = perform(&assignment.step);
-            let Assignment { run, attempt, .. } = *assignment;
-            cycle.report(&run, attempt, outcome, now).unwrap();
-        }
-        cycle
-    }
-
-    #[test]
-    fn junit() {
-        let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuite name="cssc cycle 20240107T093000Z-0003" tests="5" failures="3" errors="0" skipped="1" time="0">
-  <testcase classname="cssc-trigger-workflow" name="plan"><failure message="cannot read `redis:*`: &lt;down&gt; &amp; &quot;out&quot;"/></testcase>
-  <testcase classname="python" name="python:bad"><failure message="no | report�&#10;at all"/></testcase>
-  <testcase classname="python" name="python:clean"/>
-  <testcase classname="python" name="python:old_1"><failure message="1 fixable finding left in the patched image"/></testcase>
-  <testcase classname="redis" name="redis:*"><skipped message="&lt;down&gt; &amp; &quot;out&quot;"/></testcase>
-</testsuite>
-"#;
-        assert_eq!(CycleReport::new(&cycle()).junit().to_string(), expected);
-    }
-
-    #[test]
-    fn markdown() {
-        let expected = r#"## Cycle 20240107T093000Z-0003: Failed
-
-| images | patched | clean | vulnerable | end-of-life | unsupported | failed | canceled | left-out |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|
-| 3 | 0 | 1 | 1 | 0 | 0 | 1 | 0 | 1 |
-
-cannot read \`redis:\*\`: &lt;down> & "out"
-
-### Patched
-
-| image | patched image | fixed | left |
-|---|---|---:|---:|
-| python:old\_1 | python:old\_1-1 | 1 | 1 |
-
-### Failed
-
-| image | reason |
-|---|---|
-| python:bad | no \| report  at all |
-
-### Still vulnerable
-
-| image | reason |
-|---|---|
-| python:old\_1 | 1 fixable finding left in the patched image |
-
-### Left out
-
-| image | reason |
-|---|---|
-| redis:\* | &lt;down> & "out" |
-"#;
-        assert_eq!(CycleReport::new(&cycle()).markdown().to_string(), expected);
-    }
-
-    #[test]
-    fn sarif() {
-        let log = serde_json::to_value(CycleReport::new(&cycle()).sarif()).unwrap();
-        let results = log["runs"][0]["results"].as_array().unwrap();
-        assert_eq!(results.len(), 1, "what is fixed is not reported");
-        assert_eq!(results[0]["ruleId"], "CVE-2");
-        assert_eq!(results[0]["level"], "error");
-        assert_eq!(
-            results[0]["message"]["text"],
-            "`libc6` 2.36-9 in `python:old_1` (linux/amd64) has CVE-2; version 2.36-10 fixes it"
-        );
-        assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], "CVE-2");
-    }
-
-    #[test]
-    fn json() {
-        let json = serde_json::to_value(CycleReport::new(&cycle())).unwrap();
-        assert_eq!(json["status"], "Failed");
-        assert_eq!(json["cause"], "immediate");
-        assert_eq!(json["summary"]["vulnerable"], 1);
-        assert_eq!(json["summary"]["leftOut"], 1);
-        let [bad, clean, old, redis] = [0, 1, 2, 3].map(|place| &json["images"][place]);
-        assert_eq!(bad["scanStatus"], "Failed");
-        assert_eq!(clean["reason"]["code"], "no-vulnerability");
-        assert_eq!(clean["findings"]["unfixed"], 4);
-        assert_eq!(old["patchedImage"], "python:old_1-1");
-        assert_eq!(old["outcome"], "vulnerable");
-        assert_eq!(old["fixedFindings"][0]["vulnerabilityId"], "CVE-1");
-        assert_eq!(old["leftFindings"][0]["vulnerabilityId"], "CVE-2");
-        assert_eq!(redis["outcome"], "left-out");
-        assert_eq!(redis["reason"]["code"], "unavailable");
     }
 }

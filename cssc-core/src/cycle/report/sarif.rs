@@ -56,7 +56,11 @@ fn rule(id: &str, finding: &Finding) -> Value {
 }
 
 fn result(image: &str, left: &ReportedFinding) -> Value {
-    let ReportedFinding { platform, finding } = left;
+    let ReportedFinding {
+        platform,
+        since,
+        finding,
+    } = left;
     let text = format!(
         "`{}` {} in `{image}` ({platform}) has {}; version {} fixes it",
         finding.package(),
@@ -77,6 +81,7 @@ fn result(image: &str, left: &ReportedFinding) -> Value {
                 "{image}/{platform}/{}/{}", finding.vulnerability_id(), finding.package()
             ),
         },
+        "properties": {"since": since},
     })
 }
 

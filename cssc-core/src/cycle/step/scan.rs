@@ -1,5 +1,6 @@
 //! The step that scans an image.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Digest, Platform, Repository, Tag};
@@ -35,6 +36,9 @@ pub struct ScanOutcome {
     /// How many findings nothing fixes yet.
     #[serde(default)]
     pub unfixed: usize,
+    /// When the database that the scanner used was made, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DateTime<Utc>>,
 }
 
 impl From<&ScanReport> for ScanOutcome {
@@ -45,6 +49,7 @@ impl From<&ScanReport> for ScanOutcome {
             verdict: report.verdict(),
             unfixed: report.findings().len().saturating_sub(fixable.len()),
             fixable,
+            database: None,
         }
     }
 }

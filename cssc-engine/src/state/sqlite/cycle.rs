@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, RecordChange};
+use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, CycleReport, RecordChange};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use serde::Serialize;
 
 use super::run::{document, put_run, runs_of};
 use super::{CycleState, WorkflowId, changed, conversion, millis, parsed, time};
@@ -123,10 +124,33 @@ fn put_cycle(connection: &Connection, record: &CycleRecord) -> rusqlite::Result<
     changed(rows)
 }
 
+pub(super) fn put_report(connection: &Connection, report: &CycleReport) -> rusqlite::Result<()> {
+    put_document(connection, "report", report.cycle(), report)
+}
+
+pub(super) fn report(
+    connection: &Connection,
+    id: CycleId,
+) -> rusqlite::Result<Option<CycleReport>> {
+    connection
+        .prepare_cached("SELECT report FROM cycles WHERE name = ?1 AND report IS NOT NULL")?
+        .query_row([id.to_string()], |row| document(row, 0))
+        .optional()
+}
+
 fn put_plan(connection: &Connection, cycle: CycleId, plan: &CyclePlan) -> rusqlite::Result<()> {
-    let document = serde_json::to_string(plan).map_err(|error| conversion(0, error))?;
+    put_document(connection, "plan", cycle, plan)
+}
+
+fn put_document(
+    connection: &Connection,
+    column: &str,
+    cycle: CycleId,
+    document: &impl Serialize,
+) -> rusqlite::Result<()> {
+    let document = serde_json::to_string(document).map_err(|error| conversion(0, error))?;
     let rows = connection
-        .prepare_cached("UPDATE cycles SET plan = ?2 WHERE name = ?1")?
+        .prepare_cached(&format!("UPDATE cycles SET {column} = ?2 WHERE name = ?1"))?
         .execute(params![cycle.to_string(), document])?;
     changed(rows)
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, RecordChange, Run, RunId};
+use cssc_core::cycle::{CycleId, CycleReport, RecordChange, Run, RunId};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction,
     TransactionBehavior, params,
@@ -248,6 +248,14 @@ impl State for SqliteState {
             let moment = connection.unchecked_transaction()?;
             cycle::restore(&moment, id)
         })
+    }
+
+    fn keep_report(&self, report: &CycleReport) -> Result<(), StateError> {
+        self.write(|transaction| cycle::put_report(transaction, report))
+    }
+
+    fn report(&self, id: CycleId) -> Result<Option<CycleReport>, StateError> {
+        self.read(|connection| cycle::report(connection, id))
     }
 
     fn current_cycle(&self, workflow: WorkflowId) -> Result<Option<CycleState>, StateError> {

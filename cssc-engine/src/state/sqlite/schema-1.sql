@@ -14,6 +14,8 @@ CREATE TABLE cycles (
   document TEXT NOT NULL,
   -- The images of the cycle; none until the plan is made.
   plan TEXT,
+  -- What came of it; none until it has ended.
+  report TEXT,
   has_ended INTEGER NOT NULL,
   cancel_requested INTEGER
 );

@@ -1,0 +1,249 @@
+//! A cycle of several outcomes in all forms of its report.
+
+use super::*;
+use crate::cycle::{
+    Assignment, Comparison, CycleImage, CycleOptions, CyclePlatform, DiscardOutcome, LeftOut,
+    LeftOutReason, NextStep, PatchOutcome, PlanOutcome, PublishOutcome, ScanOutcome, Step,
+    StepFailure, VerifyOutcome,
+};
+use crate::inventory::{ListingError, UnavailableKind};
+use crate::name::Digest;
+use crate::scan::{Evidence, Finding, ScanSkip, ScanVerdict, Severity};
+
+fn digest(number: u32) -> Digest {
+    format!("sha256:{number:064}").parse().unwrap()
+}
+
+fn finding(id: &str) -> Finding {
+    Finding::new(id, "libc6", "2.36-9", Some("2.36-10"), Severity::High)
+}
+
+fn image(number: u32, tag: &str) -> CycleImage {
+    CycleImage {
+        repository: "python".parse().unwrap(),
+        tag: tag.parse().unwrap(),
+        digest: digest(number),
+        platforms: vec![CyclePlatform {
+            platform: "linux/amd64".parse().unwrap(),
+            digest: digest(number),
+            patch: None,
+            candidate: None,
+        }],
+        latest_patch: None,
+        patch_tag: Some(format!("{tag}-1").parse().unwrap()),
+    }
+}
+
+fn perform(step: &Step) -> crate::cycle::StepOutcome {
+    match step {
+        Step::Plan(_) => PlanOutcome {
+            images: vec![image(1, "bad"), image(2, "clean"), image(3, "old_1")],
+            left_out: vec![LeftOut {
+                repository: "redis".parse().unwrap(),
+                tag: "*".to_owned(),
+                reason: LeftOutReason::Unavailable(ListingError::new(
+                    UnavailableKind::Transient,
+                    "<down> & \"out\"",
+                )),
+            }],
+            ..PlanOutcome::default()
+        }
+        .into(),
+        Step::Scan(step) if step.tag.as_str() == "bad" => {
+            StepFailure::permanent("no | report\u{1b}\nat all").into()
+        }
+        Step::Scan(step) if step.tag.as_str() == "clean" => ScanOutcome {
+            verdict: ScanVerdict::Skip(ScanSkip::NoVulnerability),
+            fixable: Vec::new(),
+            unfixed: 4,
+            database: None,
+        }
+        .into(),
+        Step::Scan(_) => ScanOutcome {
+            verdict: ScanVerdict::Patch { fixable: 2 },
+            fixable: vec![finding("CVE-1"), finding("CVE-2")],
+            unfixed: 0,
+            database: None,
+        }
+        .into(),
+        Step::Patch(_) => PatchOutcome::Made(digest(9)).into(),
+        Step::Verify(step) => VerifyOutcome {
+            mismatch: None,
+            comparisons: vec![Comparison {
+                scanned: step.scanned[0].clone(),
+                evidence: Evidence::new(
+                    vec![finding("CVE-1")],
+                    Vec::new(),
+                    vec![finding("CVE-2")],
+                    ScanVerdict::Patch { fixable: 1 },
+                ),
+            }],
+        }
+        .into(),
+        Step::Publish(_) => PublishOutcome::Published(digest(9)).into(),
+        _ => DiscardOutcome::Removed.into(),
+    }
+}
+
+fn cycle() -> Cycle {
+    let now: DateTime<Utc> = "2024-01-07T09:30:00Z".parse().unwrap();
+    let options = CycleOptions::default();
+    let mut cycle = Cycle::new(CycleId::new(now, 3), Cause::Immediate, options, now);
+    while let NextStep::Assigned(assignment) = cycle.next_step(now) {
+        let outcome = perform(&assignment.step);
+        let Assignment { run, attempt, .. } = *assignment;
+        cycle.report(&run, attempt, outcome, now).unwrap();
+    }
+    cycle
+}
+
+#[test]
+fn junit() {
+    let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="cssc cycle 20240107T093000Z-0003" tests="5" failures="3" errors="0" skipped="1" time="0">
+  <testcase classname="cssc-trigger-workflow" name="plan"><failure message="cannot read `redis:*`: &lt;down&gt; &amp; &quot;out&quot;"/></testcase>
+  <testcase classname="python" name="python:bad"><failure message="no | report�&#10;at all"/></testcase>
+  <testcase classname="python" name="python:clean"/>
+  <testcase classname="python" name="python:old_1"><failure message="1 fixable finding left in the patched image"/></testcase>
+  <testcase classname="redis" name="redis:*"><skipped message="&lt;down&gt; &amp; &quot;out&quot;"/></testcase>
+</testsuite>
+"#;
+    assert_eq!(CycleReport::new(&cycle()).junit().to_string(), expected);
+}
+
+#[test]
+fn markdown() {
+    let expected = r#"## Cycle 20240107T093000Z-0003: Failed
+
+| images | patched | clean | vulnerable | end-of-life | unsupported | failed | canceled | left-out |
+|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| 3 | 0 | 1 | 1 | 0 | 0 | 1 | 0 | 1 |
+
+cannot read \`redis:\*\`: &lt;down> & "out"
+
+### Patched
+
+| image | patched image | fixed | left |
+|---|---|---:|---:|
+| python:old\_1 | python:old\_1-1 | 1 | 1 |
+
+### Failed
+
+| image | reason |
+|---|---|
+| python:bad | no \| report  at all |
+
+### Still vulnerable
+
+| image | reason | open since |
+|---|---|---|
+| python:old\_1 | 1 fixable finding left in the patched image | 2024-01-07 |
+
+### Left out
+
+| image | reason |
+|---|---|
+| redis:\* | &lt;down> & "out" |
+"#;
+    assert_eq!(CycleReport::new(&cycle()).markdown().to_string(), expected);
+}
+
+#[test]
+fn sarif() {
+    let log = serde_json::to_value(CycleReport::new(&cycle()).sarif()).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 1, "what is fixed is not reported");
+    assert_eq!(results[0]["ruleId"], "CVE-2");
+    assert_eq!(results[0]["level"], "error");
+    assert_eq!(
+        results[0]["message"]["text"],
+        "`libc6` 2.36-9 in `python:old_1` (linux/amd64) has CVE-2; version 2.36-10 fixes it"
+    );
+    assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], "CVE-2");
+}
+
+#[test]
+fn json() {
+    let json = serde_json::to_value(CycleReport::new(&cycle())).unwrap();
+    assert_eq!(json["status"], "Failed");
+    assert_eq!(json["cause"], "immediate");
+    assert_eq!(json["summary"]["vulnerable"], 1);
+    assert_eq!(json["summary"]["leftOut"], 1);
+    let [bad, clean, old, redis] = [0, 1, 2, 3].map(|place| &json["images"][place]);
+    assert_eq!(bad["scanStatus"], "Failed");
+    assert_eq!(clean["reason"]["code"], "no-vulnerability");
+    assert_eq!(clean["findings"]["unfixed"], 4);
+    assert_eq!(old["patchedImage"], "python:old_1-1");
+    assert_eq!(old["outcome"], "vulnerable");
+    assert_eq!(old["fixedFindings"][0]["vulnerabilityId"], "CVE-1");
+    assert_eq!(old["leftFindings"][0]["vulnerabilityId"], "CVE-2");
+    assert_eq!(redis["outcome"], "left-out");
+    assert_eq!(redis["reason"]["code"], "unavailable");
+}
+
+#[test]
+fn findings_are_open_since_an_image_was_first_scanned_with_them() {
+    let day =
+        |day: u32| -> DateTime<Utc> { format!("2024-01-{day:02}T09:30:00Z").parse().unwrap() };
+    let report = |day| {
+        let mut report = CycleReport::new(&cycle());
+        for image in &mut report.images {
+            for left in &mut image.left_findings {
+                left.since = Some(day);
+            }
+        }
+        report
+    };
+    let first = report(day(1));
+    // In the second cycle nothing was scanned: that tells nothing of the finding.
+    let mut second = report(day(8));
+    for image in &mut second.images {
+        image.row.findings = None;
+        image.left_findings.clear();
+    }
+    let mut third = report(day(15));
+    third.images[2].left_findings[0].finding = finding("CVE-2");
+    let mut new = third.images[2].left_findings[0].clone();
+    new.finding = finding("CVE-3");
+    third.images[2].left_findings.push(new);
+    third.follow([second, first]);
+    let since: Vec<_> = third.images[2]
+        .left_findings
+        .iter()
+        .map(|left| left.since)
+        .collect();
+    assert_eq!(since, [Some(day(1)), Some(day(15))]);
+    assert_eq!(third.images[2].open_since(), Some(day(1)));
+
+    // What was not there in the cycle before is new.
+    let mut again = report(day(22));
+    let mut clean = third.clone();
+    clean.images[2].left_findings.clear();
+    again.follow([clean, third]);
+    assert_eq!(again.images[2].open_since(), Some(day(22)));
+    assert!(
+        again.markdown().to_string().contains(
+            "| python:old\\_1 | 1 fixable finding left in the patched image | 2024-01-22 |"
+        )
+    );
+}
+
+#[test]
+fn what_is_left_behind_and_different_databases_are_told() {
+    let mut report = CycleReport::new(&cycle());
+    report.residue = vec!["python:cssc-candidate-1".parse().unwrap()];
+    report.databases = ["2024-01-06T00:00:00Z", "2024-01-07T00:00:00Z"]
+        .map(|time| time.parse().unwrap())
+        .to_vec();
+    let markdown = report.markdown().to_string();
+    assert!(
+        markdown.contains("### Left behind\n\n- python:cssc-candidate-1\n"),
+        "{markdown}"
+    );
+    assert!(markdown.contains(
+        "The scans used databases of different times: 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z"
+    ));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["residue"][0], "python:cssc-candidate-1");
+    assert_eq!(json["databases"][1], "2024-01-07T00:00:00Z");
+}
