@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::olareg::Olareg;
 use crate::place::Place;
+use crate::support::olareg::Olareg;
 
 #[test]
 fn trivy_reads_the_vex_and_the_sbom_that_are_attached() {

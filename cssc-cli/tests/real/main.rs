@@ -11,11 +11,13 @@
     reason = "a test may fail loudly"
 )]
 
-#[path = "../../../cssc-registry/tests/support/olareg.rs"]
-mod olareg;
+#[path = "../../../cssc-registry/tests/support/mod.rs"]
+mod support;
 
 mod attestations;
 mod chapter;
+mod cost;
 mod interrupted;
 mod place;
 mod platforms;
+mod pull_only;

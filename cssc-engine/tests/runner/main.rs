@@ -7,6 +7,7 @@
     reason = "a test may fail loudly, with small numbers"
 )]
 
+mod labels;
 mod reports;
 mod world;
 

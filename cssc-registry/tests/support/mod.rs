@@ -14,7 +14,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub(crate) struct DockerRegistry {
     port: u16,
     setup: Setup,
     directory: tempfile::TempDir,
+    sent: Arc<AtomicU64>,
 }
 
 impl DockerRegistry {
@@ -94,13 +96,20 @@ impl DockerRegistry {
         }
         // JSON is YAML.
         fs::write(path("config.yml"), config.to_string()).unwrap();
-        let (process, port) = serve(directory.path(), 0);
+        let sent = Arc::default();
+        let (process, port) = serve(directory.path(), 0, &sent);
         Self {
             process,
             port,
             setup,
             directory,
+            sent,
         }
+    }
+
+    /// How many bytes it has sent in the bodies of its answers, by its own log.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Goes away, as a machine does that loses its power.
@@ -111,7 +120,17 @@ impl DockerRegistry {
 
     /// Comes back where it was, with what it had.
     pub(crate) fn start_again(&mut self) {
-        self.process = serve(self.directory.path(), self.port).0;
+        self.process = serve(self.directory.path(), self.port, &self.sent).0;
+    }
+
+    /// Goes on with another configuration, at the same place.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
+        self.stop();
+        let path = self.directory.path().join("config.yml");
+        let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut config);
+        fs::write(path, config.to_string()).unwrap();
+        self.start_again();
     }
 
     /// Host and port, as a registry is named.
@@ -149,7 +168,7 @@ impl DockerRegistry {
 }
 
 /// Starts a registry in a folder, at a port or one that the system chooses, and waits for it.
-fn serve(directory: &Path, port: u16) -> (Child, u16) {
+fn serve(directory: &Path, port: u16, sent: &Arc<AtomicU64>) -> (Child, u16) {
     let mut process = Command::new("docker-registry")
         .arg("serve")
         .arg(directory.join("config.yml"))
@@ -160,12 +179,18 @@ fn serve(directory: &Path, port: u16) -> (Child, u16) {
         .unwrap();
     let log = BufReader::new(process.stderr.take().unwrap());
     let (sender, port) = mpsc::channel();
+    let sent = Arc::clone(sent);
     // Reads on, so that the registry never waits for its log to be read.
     thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
             if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
                 let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
                 let _ = sender.send(digits.parse().unwrap());
+            }
+            let written = line.split_once("http.response.written=");
+            let written = written.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+            if line.contains("msg=\"response completed\"") && !line.contains("method=HEAD") {
+                sent.fetch_add(written.unwrap_or(0), Ordering::Relaxed);
             }
         }
     });

@@ -1,0 +1,251 @@
+//! What the patched image of an index holds after several cycles, in which platforms become
+//! vulnerable, are refused, fail, move and become clean.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails loudly, and its numbers are small"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cssc_core::cycle::{
+    Assignment, Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform,
+    DiscardOutcome, Exchange, LatestPatch, NextStep, PatchOutcome, PlanOutcome, PlatformPatch,
+    PublishContent, PublishOutcome, ScanOutcome, Step, StepFailure, StepOutcome, VerifyOutcome,
+};
+use cssc_core::name::Platform;
+use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
+use cssc_core::{Cycle, Digest, Evidence};
+use proptest::prelude::*;
+
+const PLATFORMS: [&str; 3] = ["linux/amd64", "linux/arm64/v8", "linux/s390x"];
+const CYCLES: usize = 4;
+
+/// What happens to one platform in one cycle.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    /// The original was pushed anew before the cycle.
+    moves: bool,
+    is_vulnerable: bool,
+    patch: Patch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patch {
+    Good,
+    Refused,
+    NothingMade,
+    Failed,
+}
+
+fn fates() -> impl Strategy<Value = [[Fate; PLATFORMS.len()]; CYCLES]> {
+    use Patch::{Failed, Good, NothingMade, Refused};
+    let patch = prop::sample::select(vec![Good, Good, Refused, NothingMade, Failed]);
+    let fate = (prop::bool::weighted(0.2), any::<bool>(), patch);
+    let fate = fate.prop_map(|(moves, is_vulnerable, patch)| Fate {
+        moves,
+        is_vulnerable,
+        patch,
+    });
+    prop::array::uniform4(prop::array::uniform3(fate))
+}
+
+/// A digest that differs with the name.
+fn digest(name: &str) -> Digest {
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex:0>64}").parse().unwrap()
+}
+
+fn platform(place: usize) -> Platform {
+    PLATFORMS[place].parse().unwrap()
+}
+
+/// What the newest patch holds for a platform, and what that was made from.
+type Held = (Digest, Digest);
+
+struct Registry {
+    /// How often the original of each platform was pushed.
+    pushed: [u32; PLATFORMS.len()],
+    /// The newest patch tag, and what it holds; none before the first.
+    newest: Option<(u32, [Held; PLATFORMS.len()])>,
+}
+
+impl Registry {
+    fn original(&self, place: usize) -> Digest {
+        digest(&format!("original {place} {}", self.pushed[place]))
+    }
+
+    fn pinned(&self) -> CycleImage {
+        let platforms = (0..PLATFORMS.len()).map(|place| CyclePlatform {
+            platform: platform(place),
+            digest: self.original(place),
+            patch: self.newest.as_ref().map(|(_, held)| PlatformPatch {
+                digest: held[place].0.clone(),
+                origin: Some(held[place].1.clone()),
+            }),
+            candidate: None,
+        });
+        let number = self.newest.as_ref().map_or(0, |(number, _)| *number);
+        CycleImage {
+            repository: "python".parse().unwrap(),
+            tag: "3.11".parse().unwrap(),
+            digest: digest(&format!("index {:?}", self.pushed)),
+            platforms: platforms.collect(),
+            latest_patch: self.newest.as_ref().map(|(number, _)| LatestPatch {
+                tag: format!("3.11-{number}").parse().unwrap(),
+                digest: digest(&format!("patch {number}")),
+                is_foreign: false,
+            }),
+            patch_tag: Some(format!("3.11-{}", number + 1).parse().unwrap()),
+        }
+    }
+
+    /// DESIGN's rule, in its own words: what was patched now; or else what the newest patch holds,
+    /// where that was made from the same original; or else the original.
+    fn expected(&self, fates: &[Fate], made: &BTreeMap<usize, Digest>) -> Option<Vec<Held>> {
+        let is_patched =
+            |place: usize| fates[place].is_vulnerable && fates[place].patch == Patch::Good;
+        if !(0..PLATFORMS.len()).any(is_patched) {
+            return None;
+        }
+        let held = (0..PLATFORMS.len()).map(|place| {
+            let original = self.original(place);
+            let kept = self.newest.as_ref().map(|(_, held)| &held[place]);
+            match kept.filter(|(_, origin)| *origin == original) {
+                _ if is_patched(place) => (made[&place].clone(), original),
+                Some((kept, _)) => (kept.clone(), original),
+                None => (original.clone(), original),
+            }
+        });
+        Some(held.collect())
+    }
+}
+
+fn finding() -> Finding {
+    Finding::new("CVE-1", "libc6", "1", Some("2"), Severity::High)
+}
+
+/// What a step comes to; what is made and published is noted.
+fn perform(
+    step: &Step,
+    fates: &[Fate],
+    pinned: &CycleImage,
+    made: &mut BTreeMap<usize, Digest>,
+    published: &mut Option<Vec<Exchange>>,
+) -> StepOutcome {
+    let place = |platform: &Platform| {
+        let mut places = pinned.platforms.iter();
+        places.position(|one| one.platform == *platform).unwrap()
+    };
+    match step {
+        Step::Plan(_) => PlanOutcome {
+            images: vec![pinned.clone()],
+            ..PlanOutcome::default()
+        }
+        .into(),
+        Step::Scan(step) => {
+            let is_vulnerable = fates[place(&step.platform)].is_vulnerable;
+            ScanOutcome {
+                verdict: match is_vulnerable {
+                    true => ScanVerdict::Patch { fixable: 1 },
+                    false => ScanVerdict::Skip(ScanSkip::NoVulnerability),
+                },
+                fixable: is_vulnerable.then(finding).into_iter().collect(),
+                unfixed: 0,
+                database: None,
+            }
+            .into()
+        }
+        Step::Patch(step) => {
+            let place = place(&step.platform);
+            match fates[place].patch {
+                Patch::NothingMade => PatchOutcome::NothingMade.into(),
+                Patch::Failed => StepFailure::permanent("no shell").into(),
+                Patch::Good | Patch::Refused => {
+                    assert_eq!(step.manifest, pinned.platforms[place].digest);
+                    let candidate =
+                        digest(&format!("{} {place}", step.cycle.started().timestamp()));
+                    made.insert(place, candidate.clone());
+                    PatchOutcome::Made(candidate).into()
+                }
+            }
+        }
+        Step::Verify(step) => {
+            let is_good = fates[place(&step.candidate.platform)].patch == Patch::Good;
+            let (fixed, left) = match is_good {
+                true => (vec![finding()], vec![]),
+                false => (vec![], vec![finding()]),
+            };
+            let after = ScanVerdict::Skip(ScanSkip::NoVulnerability);
+            VerifyOutcome {
+                mismatch: None,
+                comparisons: vec![Comparison {
+                    scanned: step.scanned[0].clone(),
+                    evidence: Evidence::new(fixed, vec![], left, after),
+                }],
+            }
+            .into()
+        }
+        Step::Publish(step) => {
+            let PublishContent::Index {
+                original,
+                exchanged,
+            } = &step.content
+            else {
+                unreachable!("an index stays an index: {step:?}")
+            };
+            assert_eq!(*original, pinned.digest);
+            *published = Some(exchanged.clone());
+            PublishOutcome::Published(digest(step.tag.as_str())).into()
+        }
+        _ => DiscardOutcome::Removed.into(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn after_four_cycles_an_index_holds_what_the_rules_say(fates in fates()) {
+        let mut now: DateTime<Utc> = "2024-01-07T09:30:00Z".parse().unwrap();
+        let mut registry = Registry { pushed: [0; PLATFORMS.len()], newest: None };
+        for (number, fates) in (1..).zip(&fates) {
+            for (pushed, fate) in registry.pushed.iter_mut().zip(fates) {
+                *pushed += u32::from(fate.moves);
+            }
+            let pinned = registry.pinned();
+            let (mut made, mut published) = (BTreeMap::new(), None);
+            let id = CycleId::new(now, number);
+            let mut cycle = Cycle::new(id, Cause::Immediate, CycleOptions::default(), now);
+            while let NextStep::Assigned(assignment) = cycle.next_step(now) {
+                let Assignment { run, attempt, step, .. } = *assignment;
+                let outcome = perform(&step, fates, &pinned, &mut made, &mut published);
+                cycle.report(&run, attempt, outcome, now).unwrap();
+            }
+            prop_assert!(cycle.has_ended());
+            let expected = registry.expected(fates, &made);
+            let row = cycle.rows().next().unwrap();
+            prop_assert_eq!(row.patched_image.is_some(), expected.is_some());
+            prop_assert_eq!(published.is_some(), expected.is_some());
+            if let (Some(exchanged), Some(expected)) = (published, expected) {
+                // What is not exchanged stays the original's; nothing else is exchanged.
+                let held: Vec<Held> = (0..PLATFORMS.len())
+                    .map(|place| {
+                        let original = registry.original(place);
+                        let mut exchanged = exchanged.iter();
+                        let found = exchanged.find(|one| one.original == original);
+                        (found.map_or(&original, |one| &one.patched).clone(), original)
+                    })
+                    .collect();
+                prop_assert_eq!(&held, &expected);
+                let originals: Vec<Digest> =
+                    (0..PLATFORMS.len()).map(|place| registry.original(place)).collect();
+                prop_assert!(exchanged.iter().all(|one| originals.contains(&one.original)));
+                let before = registry.newest.as_ref().map_or(0, |(number, _)| *number);
+                registry.newest = Some((before + 1, held.try_into().unwrap()));
+            }
+            now += TimeDelta::days(7);
+        }
+    }
+}
