@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-/// What there is of mounts, processes and files on this machine.
+/// Where Buildah keeps its containers and images unless it is told otherwise.
+const STORAGE: &str = "/var/lib/containers";
+
+/// What there is of mounts, processes and files on this machine, and of bytes in the storage of
+/// containers and images.
 pub(crate) struct Leftovers(BTreeSet<String>);
 
 impl Leftovers {
@@ -13,7 +18,7 @@ impl Leftovers {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         // BuildKit may hold an image mounted for a moment after it has ended its work.
         let mounts = mounts.lines().filter(|line| !line.contains("/buildkit"));
-        let files = ["/tmp", "/var/tmp", "/var/lib/containers", "/run/containers"]
+        let files = ["/tmp", "/var/tmp", STORAGE, "/run/containers"]
             .into_iter()
             .filter_map(|folder| fs::read_dir(folder).ok())
             .flatten()
@@ -23,6 +28,7 @@ impl Leftovers {
                 .map(str::to_owned)
                 .chain(processes())
                 .chain(files)
+                .chain([stored()])
                 .collect(),
         )
     }
@@ -39,6 +45,12 @@ impl Leftovers {
         }
         new
     }
+}
+
+/// How much the storage of containers and images holds.
+fn stored() -> String {
+    let used = Command::new("du").args(["-sb", STORAGE]).output().unwrap();
+    String::from_utf8(used.stdout).unwrap()
 }
 
 /// Processes of the tools and of what they run.
