@@ -105,6 +105,7 @@ fn image(tag: &str, digit: char) -> Result<CycleImage, Box<dyn std::error::Error
             digest: digest(digit)?,
             patch: None,
             candidate: None,
+            size: 0,
         }],
         latest_patch: None,
         patch_tag: Some(format!("{tag}-1").parse()?),

@@ -175,6 +175,7 @@ impl World {
                             origin: Some(origin),
                         }),
                         candidate: None,
+                        size: 0,
                     }
                 };
                 CycleImage {

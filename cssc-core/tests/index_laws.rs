@@ -85,6 +85,7 @@ impl Registry {
                 origin: Some(held[place].1.clone()),
             }),
             candidate: None,
+            size: 0,
         });
         let number = self.newest.as_ref().map_or(0, |(number, _)| *number);
         CycleImage {

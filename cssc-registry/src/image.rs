@@ -111,6 +111,16 @@ impl ImageManifest {
         &self.config
     }
 
+    /// How many bytes its layers have, compressed; what it does not say counts for none.
+    pub fn size(&self) -> u64 {
+        let layers = self.document.get("layers").and_then(Value::as_array);
+        let sizes = layers
+            .into_iter()
+            .flatten()
+            .filter_map(|layer| layer.get("size")?.as_u64());
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Whether it is Docker's, which has no annotations.
     pub fn is_docker(&self) -> bool {
         self.media_type == DOCKER_MANIFEST

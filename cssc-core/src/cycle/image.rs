@@ -37,6 +37,9 @@ pub struct CyclePlatform {
     pub platform: Platform,
     /// The digest of the original's manifest for it.
     pub digest: Digest,
+    /// How many bytes its layers have, compressed; 0 where nobody has looked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub size: u64,
     /// The newest patch's manifest for it, if that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<PlatformPatch>,
@@ -87,6 +90,7 @@ impl CycleImage {
             platforms: vec![CyclePlatform {
                 platform,
                 digest: digest.clone(),
+                size: 0,
                 patch: patch.clone().map(|patch| PlatformPatch {
                     digest: patch,
                     origin: Some(digest),
@@ -156,4 +160,12 @@ impl CyclePlatform {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

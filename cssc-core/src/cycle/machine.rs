@@ -89,6 +89,8 @@ impl Cycle {
             patcher: options.settings.patcher,
             only: Vec::new(),
             patches: options.until != Some(Until::Scan),
+            checks_tools: !options.plan_only,
+            measures: options.plan_only,
         };
         let record = CycleRecord {
             version: Version,

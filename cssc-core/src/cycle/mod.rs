@@ -45,8 +45,8 @@ pub use run::{Publication, Run};
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{
     Attach, AttestOutcome, AttestStep, Candidate, Comparison, DiscardOutcome, DiscardStep,
-    Exchange, PatchOutcome, PatchStep, PlanOutcome, PlanStep, PublishContent, PublishOutcome,
-    PublishStep, ScanOutcome, ScanStep, Step, StepKind, StepOutcome, TestOutcome, TestStep,
-    VerifyOutcome, VerifyStep,
+    Exchange, PatchOutcome, PatchStep, PinnedPolicy, PlanOutcome, PlanStep, PublishContent,
+    PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepKind, StepOutcome, TestOutcome,
+    TestStep, VerifyOutcome, VerifyStep,
 };
 pub use summary::Summary;

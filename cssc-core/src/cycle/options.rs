@@ -35,6 +35,12 @@ pub struct CycleOptions {
     /// Where the cycle stops short; by default it publishes what it has patched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
+    /// Whether the cycle ends with its plan: others do what it asks for. False by default.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plan_only: bool,
+    /// Which worker of the cycle this is: it tells its candidates apart. 0 by default, for the one
+    /// there is.
+    pub worker: u32,
     /// Whether a floating patch tag is replaced although nothing in it shows where it comes from;
     /// false by default.
     pub adopt: bool,
@@ -75,6 +81,8 @@ impl Default for CycleOptions {
             test: false,
             attach: Attach::default(),
             until: None,
+            plan_only: false,
+            worker: 0,
             adopt: false,
             settings: WorkflowSettings::default(),
         }

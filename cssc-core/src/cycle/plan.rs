@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{CycleId, RunId, Task};
 use super::image::CycleImage;
+use super::step::PinnedPolicy;
 use super::version::Version;
 use crate::inventory::ListingError;
 use crate::name::{Digest, Platform, Repository, Tag};
@@ -18,6 +19,9 @@ use crate::plan::SkipReason;
 pub struct CyclePlan {
     images: Vec<CycleImage>,
     left_out: Vec<LeftOut>,
+    policy: Option<PinnedPolicy>,
+    /// For each image, whether somebody else takes care of it.
+    elsewhere: Vec<bool>,
     /// For each image, the first one of its group.
     leaders: Vec<u32>,
     /// The images of each group, by its first.
@@ -38,6 +42,11 @@ struct PlanDocument {
     images: Vec<CycleImage>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<LeftOut>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<PinnedPolicy>,
+    /// The numbers of images that somebody else takes care of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<u32>,
 }
 
 /// What the policy names or matches and the cycle does not take care of.
@@ -92,7 +101,12 @@ impl fmt::Display for LeftOutReason {
 
 impl From<PlanDocument> for CyclePlan {
     fn from(document: PlanDocument) -> Self {
-        Self::new(document.images, document.left_out)
+        let elsewhere: BTreeSet<u32> = document.elsewhere.into_iter().collect();
+        Self {
+            policy: document.policy,
+            ..Self::new(document.images, document.left_out)
+        }
+        .part(|image| !elsewhere.contains(&image))
     }
 }
 
@@ -100,6 +114,8 @@ impl From<CyclePlan> for PlanDocument {
     fn from(plan: CyclePlan) -> Self {
         Self {
             version: Version,
+            elsewhere: plan.elsewhere().collect(),
+            policy: plan.policy,
             images: plan.images,
             left_out: plan.left_out,
         }
@@ -113,6 +129,8 @@ impl CyclePlan {
         let mut plan = Self {
             images: Vec::with_capacity(images.len()),
             left_out,
+            policy: None,
+            elsewhere: Vec::new(),
             leaders: Vec::new(),
             groups: BTreeMap::new(),
             platforms_before: Vec::new(),
@@ -128,10 +146,28 @@ impl CyclePlan {
             let count = u32::try_from(image.platforms.len()).unwrap_or(u32::MAX);
             before = before.saturating_add(count);
             plan.images.push(image);
+            plan.elsewhere.push(false);
             plan.leaders.push(index);
         }
         plan.group();
         plan
+    }
+
+    /// Says which policy it follows.
+    #[must_use]
+    pub fn following(mut self, policy: Option<PinnedPolicy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The part of it that is to be done here; the other images are taken care of elsewhere, and
+    /// keep their numbers. Images that share their work belong to the same part.
+    #[must_use]
+    pub fn part(mut self, is_here: impl Fn(u32) -> bool) -> Self {
+        for (leader, elsewhere) in self.leaders.iter().zip(&mut self.elsewhere) {
+            *elsewhere = !is_here(*leader);
+        }
+        self
     }
 
     /// Images of one repository whose tags stand for the same manifest or index form a group.
@@ -157,6 +193,26 @@ impl CyclePlan {
     /// The images.
     pub fn images(&self) -> &[CycleImage] {
         &self.images
+    }
+
+    /// The policy that it follows, where that is known.
+    pub fn policy(&self) -> Option<&PinnedPolicy> {
+        self.policy.as_ref()
+    }
+
+    /// The images that are taken care of here, with their numbers.
+    pub(super) fn here(&self) -> impl Iterator<Item = (u32, &CycleImage)> {
+        let images = (0_u32..).zip(&self.images).zip(&self.elsewhere);
+        images
+            .filter(|(_, elsewhere)| !**elsewhere)
+            .map(|(image, _)| image)
+    }
+
+    fn elsewhere(&self) -> impl Iterator<Item = u32> {
+        let images = (0_u32..).zip(&self.elsewhere);
+        images
+            .filter(|(_, elsewhere)| **elsewhere)
+            .map(|(image, _)| image)
     }
 
     /// What is left out.

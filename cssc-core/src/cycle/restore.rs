@@ -118,8 +118,7 @@ impl Cycle {
     /// A scan run that the plan asks for and that is not there.
     fn missing_scan(&self) -> Option<RunId> {
         let plan = self.plan.as_ref()?;
-        let images = (0_u32..).zip(plan.images());
-        let mut runs = images.flat_map(|(index, image)| {
+        let mut runs = plan.here().flat_map(|(index, image)| {
             let places = 0..image.platforms.len();
             places.map(move |place| plan.scan_run(self.record.id, index, place))
         });

@@ -81,6 +81,7 @@ impl Cycle {
         let PlanOutcome {
             images,
             left_out,
+            policy,
             settings,
         } = outcome;
         self.adopt(settings);
@@ -101,7 +102,16 @@ impl Cycle {
         if let Some(trigger) = self.runs.get_mut(run) {
             trigger.end(status, reason, now);
         }
-        let plan = CyclePlan::new(images, left_out);
+        let plan = CyclePlan::new(images, left_out).following(policy);
+        let plan = match self.record.options.plan_only {
+            true => plan.part(|_| false),
+            false => plan,
+        };
+        self.follow_plan(plan, now);
+    }
+
+    /// Takes the plan in, and begins what it asks for here.
+    pub(super) fn follow_plan(&mut self, plan: CyclePlan, now: DateTime<Utc>) {
         let scans = self.scans_of(&plan, now);
         self.set_plan(plan);
         for scan in scans {
@@ -112,8 +122,7 @@ impl Cycle {
     /// A run for each manifest that is to be scanned.
     fn scans_of(&self, plan: &CyclePlan, now: DateTime<Utc>) -> Vec<Run> {
         let mut seen = BTreeSet::new();
-        let images = (0_u32..).zip(plan.images());
-        let runs = images.flat_map(|(index, image)| {
+        let runs = plan.here().flat_map(|(index, image)| {
             let platforms = image.platforms.iter().enumerate();
             platforms.map(move |(place, platform)| {
                 let (tag, digest) = image.scanned(platform);
@@ -194,7 +203,7 @@ impl Cycle {
             Some(candidate) => candidate.clone(),
             None => candidate_tag(
                 cycle,
-                0,
+                self.record.options.worker,
                 plan.ordinal(leader, place),
                 image.patch_tag.as_ref().unwrap_or(&image.tag).borrowed(),
             ),
@@ -207,6 +216,10 @@ impl Cycle {
             manifest: platform.digest.clone(),
             platform: platform.platform.clone(),
             candidate,
+            published: plan
+                .group_of(leader)
+                .filter_map(|(_, image)| image.patch_tag.clone())
+                .collect(),
             // A manifest that several tags share has a patch before for each of them.
             previous: match plan.members(leader) {
                 [_] if !image.is_index() => previous(image),
@@ -291,6 +304,7 @@ impl Cycle {
             tag: image.patch_tag.clone()?,
             replaces: image.replaced().cloned(),
             previous: previous(image),
+            policy: plan.policy().map(|policy| policy.digest.clone()),
             attach: self.record.options.attach,
             content,
         })
@@ -399,6 +413,8 @@ impl Cycle {
     /// Goes on to attach what is known of a candidate that is going to be published.
     fn tried(&mut self, id: &RunId, candidate: Candidate, now: DateTime<Utc>) {
         let (cycle, options) = (self.record.id, self.record.options);
+        let policy = self.plan.as_ref().and_then(CyclePlan::policy);
+        let policy = policy.map(|policy| policy.digest.clone());
         if options.attach == Attach::Never
             || options.until.is_some()
             || !self.is_worth_publishing(id)
@@ -409,6 +425,7 @@ impl Cycle {
                 cycle,
                 candidate,
                 patcher: options.settings.effective_patcher(),
+                policy,
                 attach: options.attach,
             });
         }

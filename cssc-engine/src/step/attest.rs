@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use cssc_core::Digest;
 use cssc_core::cycle::{AttestOutcome, AttestStep};
 use cssc_registry::Reference;
 
@@ -38,7 +37,7 @@ pub(super) fn perform(
         image: &original,
         platform: Some(&candidate.platform),
     };
-    let provenance = builder.provenance(&subject, &material, &policy_digest(context)?);
+    let provenance = builder.provenance(&subject, &material, step.policy.as_ref());
     attachments.statement(statement::PROVENANCE, None, &provenance)?;
     for (part, image, report) in [("before", &original, &before), ("after", &subject, &after)] {
         let scan = builder.scan(image, report);
@@ -55,10 +54,4 @@ pub(super) fn perform(
     // No later step needs it.
     remove_report(context, &candidate.digest)?;
     Ok(AttestOutcome::Attached(attachments.count()))
-}
-
-/// The digest of the policy as it is stored.
-pub(super) fn policy_digest(context: &StepContext<'_>) -> Result<Digest, StepError> {
-    let workflow = context.policy.read()?;
-    Ok(cssc_registry::digest::of(workflow.policy().as_bytes()))
 }

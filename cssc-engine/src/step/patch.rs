@@ -5,9 +5,10 @@ use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Tag};
 use cssc_registry::{Image, ImageManifest, Reference, TagDeletion, delete_tag};
 
+use super::content::{self, ContentError};
 use super::origin::{self, Origin};
 use super::scan::kept_report;
-use super::{StepContext, StepError, content};
+use super::{StepContext, StepError};
 use crate::tool::PatchRequest;
 
 pub(super) fn perform(
@@ -15,6 +16,11 @@ pub(super) fn perform(
     context: &StepContext<'_>,
 ) -> Result<PatchOutcome, StepError> {
     let (registry, repository) = (context.registry, &step.repository);
+    if let Some(candidate) = made_already(step, context)? {
+        let message = format!("this cycle has made it already: {candidate}");
+        context.log.line(&message);
+        return Ok(PatchOutcome::Made(candidate));
+    }
     let original = Original::read(step, context)?;
     original.warn_of_label(context);
     let report = kept_report(context, repository, &step.original, &step.manifest)?;
@@ -45,6 +51,65 @@ pub(super) fn perform(
     let message = "the patcher ended well and made no other image";
     context.log.line(message);
     Ok(PatchOutcome::NothingMade)
+}
+
+/// What this cycle has published of the platform already: by a worker that was killed, or that
+/// does the same work at the same time.
+fn made_already(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>, StepError> {
+    for tag in &step.published {
+        let reference = Reference::Tag(tag.clone());
+        match content::image(context.registry, &step.repository, &reference) {
+            Ok((digest, image)) => {
+                if let Some(made) = made_in(step, tag, (digest, &image), context)? {
+                    return Ok(Some(made));
+                }
+            }
+            // Whatever it is, it is not of this cycle.
+            Err(ContentError::NotAnImage(_)) => {}
+            Err(ContentError::Registry(error)) if error.is_absent() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// The manifest for the platform, if this cycle has made it from the same original.
+fn made_in(
+    step: &PatchStep,
+    tag: &Tag,
+    (digest, image): (Digest, &Image),
+    context: &StepContext<'_>,
+) -> Result<Option<Digest>, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    let cycle = step.cycle.to_string();
+    let digest = match image {
+        Image::Index(index) => {
+            let mut platforms = index.platforms().iter();
+            match platforms.find(|one| one.platform == step.platform) {
+                Some(one) => one.digest.clone(),
+                None => return Ok(None),
+            }
+        }
+        _ => digest,
+    };
+    let manifest = content::manifest(registry, repository, &digest)?;
+    let config = content::config(registry, repository, &manifest)?;
+    let is_made = [manifest.annotations(), origin::labels(&config)]
+        .iter()
+        .any(|said| {
+            said.get(origin::CYCLE) == Some(&cycle.as_str())
+                && origin::named(said).as_ref() == Some(&step.manifest)
+        });
+    match image {
+        _ if is_made => Ok(Some(digest)),
+        Image::Index(index) if index.annotations().get(origin::CYCLE) == Some(&cycle.as_str()) => {
+            Err(StepError::permanent(format!(
+                "this cycle has published `{repository}:{tag}` without a patch for {}",
+                step.platform
+            )))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The original's manifest for the platform.

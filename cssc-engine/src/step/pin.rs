@@ -22,7 +22,11 @@ pub(super) struct Row {
 }
 
 /// The rows, pinned, in order; and those that cannot be.
-pub(super) fn pin(rows: &[Row], context: &StepContext<'_>) -> (Vec<CycleImage>, Vec<LeftOut>) {
+pub(super) fn pin(
+    rows: &[Row],
+    measures: bool,
+    context: &StepContext<'_>,
+) -> (Vec<CycleImage>, Vec<LeftOut>) {
     let next = AtomicUsize::new(0);
     let pinned = Mutex::new(Vec::with_capacity(rows.len()));
     thread::scope(|scope| {
@@ -33,7 +37,7 @@ pub(super) fn pin(rows: &[Row], context: &StepContext<'_>) -> (Vec<CycleImage>, 
                     let Some(row) = rows.get(place).filter(|_| !context.stop.is_stopped()) else {
                         return;
                     };
-                    let result = pin_row(row, context.registry);
+                    let result = pin_row(row, measures, context.registry);
                     if let Ok(mut pinned) = pinned.lock() {
                         pinned.push((place, result));
                     }
@@ -58,7 +62,11 @@ pub(super) fn pin(rows: &[Row], context: &StepContext<'_>) -> (Vec<CycleImage>, 
     (images, left_out)
 }
 
-fn pin_row(row: &Row, registry: &dyn RegistryClient) -> Result<CycleImage, LeftOutReason> {
+fn pin_row(
+    row: &Row,
+    measures: bool,
+    registry: &dyn RegistryClient,
+) -> Result<CycleImage, LeftOutReason> {
     let repository = &row.repository;
     let original = Content::read(registry, repository, &row.tag)?;
     let mut patch = match &row.latest_patch {
@@ -76,6 +84,11 @@ fn pin_row(row: &Row, registry: &dyn RegistryClient) -> Result<CycleImage, LeftO
             digest: entry.digest.clone(),
             patch: None,
             candidate: None,
+            size: match original.size {
+                Some(size) => size,
+                None if measures => content::manifest(registry, repository, &entry.digest)?.size(),
+                None => 0,
+            },
         };
         if let (Some(held), Some(patch)) = (held, &mut patch) {
             let place = (&original, entry);
@@ -108,6 +121,8 @@ fn pin_row(row: &Row, registry: &dyn RegistryClient) -> Result<CycleImage, LeftO
 struct Content {
     digest: Digest,
     platforms: Vec<IndexEntry>,
+    /// How large a manifest's layers are; an index does not say.
+    size: Option<u64>,
     /// Whether it says what it was made from.
     names_origin: bool,
     /// Whether it is an index that this program has made.
@@ -135,6 +150,7 @@ impl Content {
                 Ok(Self {
                     digest,
                     platforms,
+                    size: Some(manifest.size()),
                     names_origin: origin::is_named(&manifest.annotations())
                         || origin::is_named(&origin::labels(&config)),
                     is_own_index: false,
@@ -143,6 +159,7 @@ impl Content {
             Image::Index(index) => Ok(Self {
                 digest,
                 platforms: index.platforms().to_vec(),
+                size: None,
                 names_origin: origin::is_named(&index.annotations()),
                 is_own_index: index.annotations().contains_key(origin::DIGEST),
             }),

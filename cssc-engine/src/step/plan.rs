@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use cssc_core::cycle::{
-    CycleId, CycleImage, ImageFilter, LeftOut, LeftOutReason, PlanOutcome, PlanStep, candidate_of,
-    is_candidate_for,
+    CycleId, CycleImage, ImageFilter, LeftOut, LeftOutReason, PinnedPolicy, PlanOutcome, PlanStep,
+    candidate_of, is_candidate_for,
 };
 use cssc_core::inventory::Inventory;
 use cssc_core::plan::{Image, ImageLimit};
 use cssc_core::tags::{CANDIDATE_PREFIX, PatchTag, TagSet};
-use cssc_core::workflow::WorkflowSettings;
+use cssc_core::workflow::PatcherKind;
 use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Tag, TagRef};
 use cssc_registry::{TagDeletion, delete_tag, list_all};
 
@@ -32,7 +32,13 @@ pub(super) fn perform(
     let policy: Policy = workflow.policy().parse().map_err(|error| {
         StepError::permanent(format!("the policy is not valid: {}", one_line(&error)))
     })?;
-    check_tools(step, workflow.settings(), context)?;
+    if step.checks_tools {
+        let settings = workflow.settings();
+        check_tools(
+            step.patcher.unwrap_or(settings.effective_patcher()),
+            context,
+        )?;
+    }
     let repositories = policy.enabled_repositories().into_iter();
     let repositories: Vec<Repository> = repositories
         .filter(|repository| step.takes_any_of(repository))
@@ -57,7 +63,7 @@ pub(super) fn perform(
         .filter(|row| step.takes(&row.repository, row.tag.as_str()))
         .collect();
     left_out.extend(unknown_filters(&rows, &left_out, step));
-    let (mut images, not_pinned) = pin(&rows, context);
+    let (mut images, not_pinned) = pin(&rows, step.measures, context);
     if let Some(interrupt) = context.stop.interrupt() {
         return Err(StepError::Interrupted(interrupt));
     }
@@ -81,6 +87,10 @@ pub(super) fn perform(
     Ok(PlanOutcome {
         images,
         left_out,
+        policy: Some(PinnedPolicy {
+            digest: cssc_registry::digest::of(workflow.policy().as_bytes()),
+            tag_convention: policy.tag_convention(),
+        }),
         settings: workflow.settings(),
     })
 }
@@ -155,12 +165,7 @@ fn tell_of_patches(images: &[CycleImage], context: &StepContext<'_>) {
 
 /// Finds out that a tool is missing before an hour of scans, not after it, and makes the scanner
 /// ready.
-fn check_tools(
-    step: &PlanStep,
-    settings: WorkflowSettings,
-    context: &StepContext<'_>,
-) -> Result<(), StepError> {
-    let kind = step.patcher.unwrap_or(settings.effective_patcher());
+pub(super) fn check_tools(kind: PatcherKind, context: &StepContext<'_>) -> Result<(), StepError> {
     let patcher = context.patchers.get(kind)?;
     for checked in [
         context.call(|job| context.scanner.check(job))?,

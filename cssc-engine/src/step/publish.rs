@@ -5,7 +5,6 @@ use cssc_core::cycle::{Exchange, PublishContent, PublishOutcome, PublishStep};
 use cssc_registry::{Image, Manifest, Reference};
 
 use super::attachments::Attachments;
-use super::attest::policy_digest;
 use super::origin::Origin;
 use super::statement::{self, Builder, Material};
 use super::{StepContext, StepError, content};
@@ -75,9 +74,8 @@ fn vouch(
                 image: &original,
                 platform: None,
             };
-            let policy = policy_digest(context)?;
             let builder = Builder::of(step.cycle, None, context)?;
-            let provenance = builder.provenance(&image, &material, &policy);
+            let provenance = builder.provenance(&image, &material, step.policy.as_ref());
             attachments.statement(statement::PROVENANCE, None, &provenance)?;
         }
     }

@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
         &self,
         subject: &ImageRef,
         original: &Material<'_>,
-        policy: &Digest,
+        policy: Option<&Digest>,
     ) -> Value {
         let parameters = [
             ("original", Some(original.image.by_tag())),
@@ -110,11 +110,11 @@ impl<'a> Builder<'a> {
         let parameters: BTreeMap<&str, String> = parameters
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-        let mut dependencies = vec![
-            json!({"uri": format!("oci://{}", original.image.exact()),
-                   "digest": digest_set(original.image.digest())}),
-            json!({"name": "policy", "digest": digest_set(Some(policy))}),
-        ];
+        let mut dependencies = vec![json!({"uri": format!("oci://{}", original.image.exact()),
+                   "digest": digest_set(original.image.digest())})];
+        if policy.is_some() {
+            dependencies.push(json!({"name": "policy", "digest": digest_set(policy)}));
+        }
         if let Some(database) = self.database {
             dependencies.push(json!({
                 "name": format!("{} database", self.scanner),

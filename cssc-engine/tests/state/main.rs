@@ -52,6 +52,7 @@ fn image(number: u32) -> CycleImage {
             digest: digest(number),
             patch: None,
             candidate: None,
+            size: 0,
         }],
         latest_patch: None,
         patch_tag: Some(format!("3.{number}-1").parse().unwrap()),

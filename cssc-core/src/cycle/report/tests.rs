@@ -28,6 +28,7 @@ fn image(number: u32, tag: &str) -> CycleImage {
             digest: digest(number),
             patch: None,
             candidate: None,
+            size: 0,
         }],
         latest_patch: None,
         patch_tag: Some(format!("{tag}-1").parse().unwrap()),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::Candidate;
 use crate::cycle::CycleId;
+use crate::name::Digest;
 use crate::workflow::PatcherKind;
 
 /// Attach to a candidate that is going to be published what is known of it: what was fixed, what
@@ -19,6 +20,9 @@ pub struct AttestStep {
     /// What patched.
     #[serde(default)]
     pub patcher: PatcherKind,
+    /// The digest of the policy that the plan follows, which the provenance names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
     /// What to do where the registry has no API for referrers.
     pub attach: Attach,
 }

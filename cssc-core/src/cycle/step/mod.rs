@@ -28,7 +28,7 @@ pub use attest::{Attach, AttestOutcome, AttestStep};
 pub use candidate::Candidate;
 pub use discard::{DiscardOutcome, DiscardStep};
 pub use patch::{PatchOutcome, PatchStep};
-pub use plan::{PlanOutcome, PlanStep};
+pub use plan::{PinnedPolicy, PlanOutcome, PlanStep};
 pub use publish::{Exchange, PublishContent, PublishOutcome, PublishStep};
 pub use scan::{ScanOutcome, ScanStep};
 pub use test::{TestOutcome, TestStep};

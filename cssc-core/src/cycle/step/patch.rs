@@ -9,6 +9,9 @@ use crate::workflow::PatcherKind;
 /// Patch one platform of the original, and push the result under the candidate's tag: a manifest
 /// that says where it comes from and is published as it is.
 ///
+/// Where one of [`published`](Self::published) holds what this cycle has made already, whoever did
+/// it, that is the candidate: it is judged again and nothing is made anew.
+///
 /// What the candidate's tag stands for before is from an earlier attempt and of no value. The
 /// patcher needs the report of the original: where it is not at hand, the original is scanned
 /// first.
@@ -30,6 +33,10 @@ pub struct PatchStep {
     pub platform: Platform,
     /// The tag to push to.
     pub candidate: Tag,
+    /// The tags that the patch may have been published under by this cycle: the patch tags of the
+    /// images that share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Tag>,
     /// The digest of the patch before, if the manifest is to name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,

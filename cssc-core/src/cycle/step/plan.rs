@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::{CycleId, CycleImage, ImageFilter, LeftOut};
-use crate::name::Repository;
+use crate::name::{Digest, Repository};
+use crate::tags::TagConvention;
 use crate::workflow::{PatcherKind, WorkflowSettings};
 
 /// Read the policy, list the tags, make the plan, and pin what the tags of it stand for.
@@ -32,6 +33,13 @@ pub struct PlanStep {
     /// Whether the cycle patches at all: without it the registry is not written to.
     #[serde(default = "yes")]
     pub patches: bool,
+    /// Whether whoever plans also scans and patches: then the tools are checked and the scanner is
+    /// made ready first, so that what is missing is found out before an hour of scans.
+    #[serde(default = "yes")]
+    pub checks_tools: bool,
+    /// Whether to find out how large the images are.
+    #[serde(default)]
+    pub measures: bool,
 }
 
 fn yes() -> bool {
@@ -52,6 +60,16 @@ impl PlanStep {
     }
 }
 
+/// The policy that a plan follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedPolicy {
+    /// Its digest.
+    pub digest: Digest,
+    /// How its patch tags are formed.
+    pub tag_convention: TagConvention,
+}
+
 /// The plan of a cycle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +79,9 @@ pub struct PlanOutcome {
     /// What the policy names or matches beside them.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// The policy that the plan follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PinnedPolicy>,
     /// What is kept with the workflow about how its cycles are run.
     #[serde(default, skip_serializing_if = "WorkflowSettings::is_empty")]
     pub settings: WorkflowSettings,

@@ -29,6 +29,9 @@ pub struct PublishStep {
     /// The digest of the patch before, which an index names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
+    /// The digest of the policy that the plan follows, which the provenance of an index names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
     /// Whether to attach to an index where it comes from.
     #[serde(default)]
     pub attach: Attach,
