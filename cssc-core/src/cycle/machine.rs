@@ -12,7 +12,7 @@ use super::id::{CycleId, RunId};
 use super::options::{CycleOptions, Until};
 use super::plan::CyclePlan;
 use super::record::{Cause, CycleRecord};
-use super::restore::CycleDocument;
+use super::restore::StoredCycle;
 use super::row::ImageName;
 use super::run::{Activity, Progress, Run};
 use super::status::Status;
@@ -60,7 +60,7 @@ use crate::workflow::WorkflowSettings;
 /// than was scanned, so the candidate was judged against the wrong image. The next cycle scans
 /// what is there then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "CycleDocument", try_from = "CycleDocument")]
+#[serde(into = "StoredCycle", try_from = "StoredCycle")]
 pub struct Cycle {
     pub(super) record: CycleRecord,
     /// None until the trigger run has brought it.
@@ -82,16 +82,6 @@ pub struct Cycle {
 impl Cycle {
     /// A new cycle, queued. Its name must not have been used before.
     pub fn new(id: CycleId, cause: Cause, options: CycleOptions, now: DateTime<Utc>) -> Self {
-        let plan = PlanStep {
-            cycle: id,
-            leave_out_unavailable: options.settings.effective_attempts().get() == 1,
-            ended_cycles: Vec::new(),
-            patcher: options.settings.patcher,
-            only: Vec::new(),
-            patches: options.until != Some(Until::Scan),
-            checks_tools: !options.plan_only,
-            measures: options.plan_only,
-        };
         let record = CycleRecord {
             version: Version,
             id,
@@ -102,9 +92,30 @@ impl Cycle {
             started: None,
             finished: None,
         };
+        let step = plan_step(&record);
         let mut cycle = Self::of(record);
         cycle.record_changed = true;
-        cycle.add(Run::new(RunId::trigger(id), plan.into(), None, now));
+        cycle.add(Run::new(RunId::trigger(id), step.into(), None, now));
+        cycle
+    }
+
+    /// A cycle whose plan was made elsewhere.
+    pub(super) fn planned_elsewhere(
+        record: CycleRecord,
+        plan: CyclePlan,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let id = record.id;
+        let step = plan_step(&record);
+        let mut cycle = Self::of(record);
+        let mut trigger = Run::new(RunId::trigger(id), step.into(), None, now);
+        trigger.end(Status::Succeeded, None, now);
+        cycle.record_changed = true;
+        cycle.add(trigger);
+        cycle.follow_plan(plan, now);
+        if cycle.open == 0 {
+            cycle.finish(now);
+        }
         cycle
     }
 
@@ -388,13 +399,7 @@ impl Cycle {
     fn finish(&mut self, now: DateTime<Utc>) {
         let trigger = self.runs.get(&RunId::trigger(self.record.id));
         let trigger = trigger.map_or(Status::Failed, |run| run.status);
-        self.record.status = if trigger == Status::Canceled || self.summary.canceled > 0 {
-            Status::Canceled
-        } else if trigger == Status::Failed || self.summary.failed > 0 {
-            Status::Failed
-        } else {
-            Status::Succeeded
-        };
+        self.record.status = self.summary.status(trigger);
         self.record.finished = Some(now);
         self.record_changed = true;
     }
@@ -424,5 +429,20 @@ impl Cycle {
             self.summary.remove(before);
         }
         self.summary.add(state);
+    }
+}
+
+/// The first step of a cycle.
+fn plan_step(record: &CycleRecord) -> PlanStep {
+    let options = &record.options;
+    PlanStep {
+        cycle: record.id,
+        leave_out_unavailable: options.settings.effective_attempts().get() == 1,
+        ended_cycles: Vec::new(),
+        patcher: options.settings.patcher,
+        only: Vec::new(),
+        patches: options.until != Some(Until::Scan),
+        checks_tools: !options.plan_only,
+        measures: options.plan_only,
     }
 }

@@ -18,6 +18,7 @@ mod report;
 mod restore;
 mod row;
 mod run;
+mod shard;
 mod standing;
 mod status;
 mod step;
@@ -42,6 +43,9 @@ pub use record::{Cause, CycleRecord};
 pub use report::{CycleReport, ImageReport, ReportedFinding};
 pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
 pub use run::{Publication, Run};
+pub use shard::{
+    CycleDocument, DocumentError, DocumentErrorKind, Merge, Shard, ShardError, ShardResult,
+};
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{
     Attach, AttestOutcome, AttestStep, Candidate, Comparison, DiscardOutcome, DiscardStep,

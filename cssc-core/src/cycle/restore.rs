@@ -15,14 +15,14 @@ use super::run::{Activity, Run};
 use super::step::Step;
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct CycleDocument {
+pub(super) struct StoredCycle {
     cycle: CycleRecord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<CyclePlan>,
     runs: Vec<Run>,
 }
 
-impl From<Cycle> for CycleDocument {
+impl From<Cycle> for StoredCycle {
     fn from(cycle: Cycle) -> Self {
         Self {
             cycle: cycle.record,
@@ -32,10 +32,10 @@ impl From<Cycle> for CycleDocument {
     }
 }
 
-impl TryFrom<CycleDocument> for Cycle {
+impl TryFrom<StoredCycle> for Cycle {
     type Error = CycleError;
 
-    fn try_from(document: CycleDocument) -> Result<Self, CycleError> {
+    fn try_from(document: StoredCycle) -> Result<Self, CycleError> {
         Self::restore(document.cycle, document.plan, document.runs)
     }
 }

@@ -273,28 +273,52 @@ impl Cycle {
     }
 }
 
+/// The code of what nobody has reported.
+pub(super) const NO_RESULT: &str = "no-result";
+
 impl StatusRow {
-    fn left_out(left_out: &LeftOut) -> Self {
+    /// The row of something that the cycle left out.
+    pub(super) fn left_out(left_out: &LeftOut) -> Self {
+        let image = ImageName {
+            repository: left_out.repository.clone(),
+            tag: left_out.tag.as_str().into(),
+        };
+        let reason = RowReason {
+            code: left_out.reason.code().to_owned(),
+            text: left_out.reason.to_string(),
+        };
+        Self::untouched(image, ImageOutcome::LeftOut, RowStatus::Skipped, reason)
+    }
+
+    /// The row of an image of which the worker of its shard has reported nothing.
+    pub(super) fn without_result(image: ImageName, shard: u32) -> Self {
+        let reason = RowReason {
+            code: NO_RESULT.to_owned(),
+            text: format!("no result of shard {shard}"),
+        };
+        Self::untouched(image, ImageOutcome::Failed, RowStatus::Unknown, reason)
+    }
+
+    fn untouched(
+        image: ImageName,
+        outcome: ImageOutcome,
+        status: RowStatus,
+        reason: RowReason,
+    ) -> Self {
         Self {
-            image: ImageName {
-                repository: left_out.repository.clone(),
-                tag: left_out.tag.as_str().into(),
-            },
+            image,
             workflow_type: WORKFLOW_TYPE.to_owned(),
-            outcome: Some(ImageOutcome::LeftOut),
-            scan_status: RowStatus::Skipped,
+            outcome: Some(outcome),
+            scan_status: status,
             scan_date: None,
             scan_run_id: None,
-            patch_status: RowStatus::Skipped,
+            patch_status: status,
             patch_date: None,
             patched_image: None,
             patched_digest: None,
             patch_run_id: None,
             findings: None,
-            reason: Some(RowReason {
-                code: left_out.reason.code().to_owned(),
-                text: left_out.reason.to_string(),
-            }),
+            reason: Some(reason),
             platforms: Vec::new(),
         }
     }

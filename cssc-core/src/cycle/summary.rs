@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::outcome::ImageOutcome;
+use super::row::StatusRow;
 use super::standing::ImageStanding;
-use super::status::RowStatus;
+use super::status::{RowStatus, Status};
 
 /// How many images a cycle has, and how they stand: queued, running, or with one of the outcomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,34 @@ impl Summary {
     pub fn of(&self, outcome: ImageOutcome) -> usize {
         let mut summary = *self;
         *summary.outcome_mut(outcome)
+    }
+
+    /// How a cycle ends with these images, and a plan that ended so.
+    pub(super) fn status(&self, plan: Status) -> Status {
+        if plan == Status::Canceled || self.canceled > 0 {
+            Status::Canceled
+        } else if plan == Status::Failed || self.failed > 0 {
+            Status::Failed
+        } else {
+            Status::Succeeded
+        }
+    }
+
+    /// The numbers of some rows.
+    pub(super) fn of_rows<'a>(rows: impl IntoIterator<Item = &'a StatusRow>) -> Self {
+        let mut summary = Self::default();
+        for row in rows {
+            if row.outcome == Some(ImageOutcome::LeftOut) {
+                summary.left_out = summary.left_out.saturating_add(1);
+            } else {
+                summary.add(ImageState::of(
+                    row.outcome,
+                    row.scan_status,
+                    row.patched_image.is_some(),
+                ));
+            }
+        }
+        summary
     }
 
     pub(super) fn add(&mut self, state: ImageState) {
@@ -99,15 +128,21 @@ enum ImageProgress {
     Done(ImageOutcome),
 }
 
-impl From<ImageStanding> for ImageState {
-    fn from(standing: ImageStanding) -> Self {
+impl ImageState {
+    fn of(outcome: Option<ImageOutcome>, scan: RowStatus, is_published: bool) -> Self {
         Self {
-            progress: match standing.outcome {
+            progress: match outcome {
                 Some(outcome) => ImageProgress::Done(outcome),
-                None if standing.scan == RowStatus::Queued => ImageProgress::Queued,
+                None if scan == RowStatus::Queued => ImageProgress::Queued,
                 None => ImageProgress::Running,
             },
-            is_published: standing.is_published,
+            is_published,
         }
+    }
+}
+
+impl From<ImageStanding> for ImageState {
+    fn from(standing: ImageStanding) -> Self {
+        Self::of(standing.outcome, standing.scan, standing.is_published)
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::machine::Cycle;
-use crate::cycle::row::StatusRow;
+use crate::cycle::row::{NO_RESULT, StatusRow};
 use crate::name::Platform;
 use crate::scan::Finding;
 
@@ -100,6 +100,30 @@ impl ImageReport {
         image.databases.sort_unstable();
         image.databases.dedup();
         image
+    }
+
+    /// What is told by a row alone.
+    pub(crate) fn of_row(row: StatusRow) -> Self {
+        Self {
+            row,
+            ended: None,
+            databases: Vec::new(),
+            fixed_findings: Vec::new(),
+            left_findings: Vec::new(),
+        }
+    }
+
+    /// Of several outcomes of one image the greatest counts: one that published a patch before one
+    /// that did not, a real one before a missing one, then the latest; what the rest says makes it
+    /// the same one each time.
+    pub(crate) fn rank(&self) -> impl Ord {
+        let reason = self.row.reason.as_ref().map(|reason| reason.code.as_str());
+        (
+            self.row.patched_image.is_some(),
+            reason != Some(NO_RESULT),
+            self.ended,
+            serde_json::to_string(self).unwrap_or_default(),
+        )
     }
 
     /// Why it ended as it did, in one line.

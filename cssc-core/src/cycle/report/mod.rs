@@ -18,6 +18,7 @@ use super::machine::Cycle;
 use super::outcome::ImageOutcome;
 use super::record::Cause;
 use super::row::ImageName;
+use super::shard::CycleDocument;
 use super::status::Status;
 use super::summary::Summary;
 use super::version::Version;
@@ -90,6 +91,75 @@ impl CycleReport {
             databases: databases(&images),
             residue: residue.into_iter().collect(),
             images,
+        }
+    }
+
+    /// The report of a cycle that several workers did.
+    pub(super) fn put_together(
+        document: &CycleDocument,
+        started: Option<DateTime<Utc>>,
+        finished: DateTime<Utc>,
+        residue: Vec<ImageName>,
+        images: Vec<ImageReport>,
+    ) -> Self {
+        let plan = match document.problem() {
+            Some(_) => Status::Failed,
+            None => Status::Succeeded,
+        };
+        let summary = Summary::of_rows(images.iter().map(|image| &image.row));
+        Self {
+            version: Version,
+            cycle: document.cycle(),
+            status: summary.status(plan),
+            cause: document.cause(),
+            started,
+            finished: Some(finished),
+            summary,
+            problem: document.problem().map(ToString::to_string),
+            databases: databases(&images),
+            residue,
+            images,
+        }
+    }
+
+    /// This report and another one of the same cycle, each of which may know what the other does
+    /// not: of several outcomes of one image counts one that was published, or else the latest.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        let plan = match (&self.problem, &other.problem) {
+            (None, None) => Status::Succeeded,
+            _ => Status::Failed,
+        };
+        let mut images: BTreeMap<ImageName, ImageReport> = BTreeMap::new();
+        let mut order = Vec::new();
+        for image in std::mem::take(&mut self.images)
+            .into_iter()
+            .chain(other.images)
+        {
+            let name = image.row.image.clone();
+            match images.get(&name) {
+                None => order.push(name.clone()),
+                Some(known) if known.rank() >= image.rank() => continue,
+                Some(_) => {}
+            }
+            images.insert(name, image);
+        }
+        let images: Vec<ImageReport> = order
+            .iter()
+            .filter_map(|name| images.remove(name))
+            .collect();
+        let residue: BTreeSet<ImageName> = self.residue.into_iter().chain(other.residue).collect();
+        let summary = Summary::of_rows(images.iter().map(|image| &image.row));
+        Self {
+            status: summary.status(plan),
+            started: self.started.into_iter().chain(other.started).min(),
+            finished: self.finished.max(other.finished),
+            summary,
+            problem: self.problem.or(other.problem),
+            databases: databases(&images),
+            residue: residue.into_iter().collect(),
+            images,
+            ..self
         }
     }
 
