@@ -29,7 +29,8 @@ pub struct ImageName {
 }
 
 impl ImageName {
-    pub(super) fn of(repository: &Repository, tag: &Tag) -> Self {
+    /// The name of an image.
+    pub fn of(repository: &Repository, tag: &Tag) -> Self {
         Self {
             repository: repository.clone(),
             tag: tag.as_str().into(),

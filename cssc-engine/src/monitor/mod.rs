@@ -116,10 +116,10 @@ impl Monitor {
             RunnerEvent::Done {
                 assignment,
                 outcome,
-                summary,
+                cycle,
                 ..
             } => {
-                figures.summary = *summary;
+                figures.summary = cycle.summary();
                 figures.count(assignment.step.kind(), outcome);
             }
             RunnerEvent::Ended { cycle } => {

@@ -16,9 +16,10 @@ use cssc_registry::{TagDeletion, delete_tag};
 
 use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
 use crate::reports::Reports;
-use crate::state::StoredWorkflow;
-use crate::step::{StepContext, perform};
-use crate::tool::{Job, StopToken};
+use crate::state::{StateError, StoredWorkflow};
+use crate::step::plan::check_tools;
+use crate::step::{StepContext, StepError, perform};
+use crate::tool::StopToken;
 use crate::workflow;
 
 /// How often cancellation, the wish to stop and deadlines are checked.
@@ -91,7 +92,9 @@ impl Execution<'_> {
         let reports = Reports::new(self.folder.reports());
         let (runner, folder) = (self.runner, self.folder);
         if resumed {
-            self.prepare_again(&cycle);
+            // The plan made the scanner ready, in another process. As there, each scan tries for
+            // itself where that fails.
+            let _ = self.check_tools(&cycle);
         }
         thread::scope(|scope| {
             let (sender, done) = mpsc::channel();
@@ -122,19 +125,69 @@ impl Execution<'_> {
         Ok(cycle)
     }
 
-    /// The plan made the scanner ready, in another process. As there, each scan tries for itself
-    /// where that fails.
-    fn prepare_again(&self, cycle: &Cycle) {
-        let folder = self.folder.of_run(&RunId::trigger(cycle.record().id()));
-        if std::fs::create_dir_all(&folder).is_ok() {
-            let _ = self.runner.scanner.prepare(&Job {
-                folder: &folder,
-                log: &|_: &str| (),
-                stop: self.stop,
-                access: self.runner.access,
-                started: &|_| (),
-            });
+    /// Does the part of a cycle that was planned elsewhere.
+    pub(super) fn take_over(&mut self, mut cycle: Cycle) -> Result<Cycle, RunnerError> {
+        self.runner
+            .state
+            .begin_cycle(self.workflow.id, &mut cycle)?;
+        if !cycle.has_ended()
+            && let Err(StepError::Failed(failure)) = self.check_tools(&cycle)?
+        {
+            return Err(RunnerError::tool(failure));
         }
+        self.run(cycle, false)
+    }
+
+    /// Finds out whether the tools can be used, and makes the scanner ready.
+    fn check_tools(&self, cycle: &Cycle) -> Result<Result<(), StepError>, StateError> {
+        let trigger = RunId::trigger(cycle.record().id());
+        let kind = cycle.record().options().settings.effective_patcher();
+        let reports = Reports::new(self.folder.reports());
+        let call = Call {
+            runner: self.runner,
+            folder: self.folder,
+            reports: &reports,
+            run: &trigger,
+            token: self.stop,
+        };
+        let (checked, logged) = call.with_context(|context| check_tools(kind, context));
+        logged.map(|()| checked)
+    }
+}
+
+/// What a step, or what comes before the first, is done with.
+struct Call<'a> {
+    runner: &'a Runner<'a>,
+    folder: &'a WorkFolder,
+    reports: &'a Reports,
+    run: &'a RunId,
+    token: &'a StopToken,
+}
+
+impl Call<'_> {
+    /// What is said goes to the log of the run; whether that could be written.
+    fn with_context<T>(
+        &self,
+        work: impl FnOnce(&StepContext<'_>) -> T,
+    ) -> (T, Result<(), StateError>) {
+        let runner = self.runner;
+        let log = runner.state.run_log(self.run);
+        let done = work(&StepContext {
+            registry: runner.registry,
+            host: runner.host,
+            policy: runner.policy,
+            scanner: runner.scanner,
+            patchers: runner.patchers,
+            test: runner.settings.test.as_ref(),
+            sign: runner.settings.sign.as_ref(),
+            access: runner.access,
+            reports: self.reports,
+            folder: &self.folder.of_run(self.run),
+            log: &log,
+            stop: self.token,
+            list: &runner.settings.list,
+        });
+        (done, log.finish())
     }
 }
 
@@ -226,7 +279,18 @@ impl Driver<'_, '_, '_> {
         self.scope.spawn(move || {
             // A tool of somebody else's making that panics must not keep the cycle waiting.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                perform_logged(runner, folder, reports, (&run, &step), &given)
+                let call = Call {
+                    runner,
+                    folder,
+                    reports,
+                    run: &run,
+                    token: &given,
+                };
+                match call.with_context(|context| perform(&step, context)) {
+                    (outcome, Ok(())) => outcome,
+                    // What is to be recorded next will meet the same failure and stop the cycle.
+                    (_, Err(error)) => StepFailure::transient(error.to_string()).into(),
+                }
             }));
             let outcome = outcome.unwrap_or_else(|_| {
                 StepFailure::permanent(format!("the step `{}` panicked", step.kind())).into()
@@ -259,7 +323,7 @@ impl Driver<'_, '_, '_> {
                 assignment: &assignment,
                 outcome,
                 run,
-                summary: self.cycle.summary(),
+                cycle: self.cycle,
             });
         }
         Ok(())
@@ -310,40 +374,6 @@ impl Driver<'_, '_, '_> {
         for flight in flights.filter(|flight| which(&flight.assignment)) {
             flight.token.stop(interrupt);
         }
-    }
-}
-
-/// Performs a step; what is said about it goes to the log of its run.
-fn perform_logged(
-    runner: &Runner<'_>,
-    folder: &WorkFolder,
-    reports: &Reports,
-    (run, step): (&RunId, &Step),
-    token: &StopToken,
-) -> StepOutcome {
-    let log = runner.state.run_log(run);
-    let outcome = perform(
-        step,
-        &StepContext {
-            registry: runner.registry,
-            host: runner.host,
-            policy: runner.policy,
-            scanner: runner.scanner,
-            patchers: runner.patchers,
-            test: runner.settings.test.as_ref(),
-            sign: runner.settings.sign.as_ref(),
-            access: runner.access,
-            reports,
-            folder: &folder.of_run(run),
-            log: &log,
-            stop: token,
-            list: &runner.settings.list,
-        },
-    );
-    match log.finish() {
-        Ok(()) => outcome,
-        // What is to be recorded next will meet the same failure and stop the cycle.
-        Err(error) => StepFailure::transient(error.to_string()).into(),
     }
 }
 

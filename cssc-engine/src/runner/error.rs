@@ -1,6 +1,6 @@
 //! What keeps a runner from going on.
 
-use cssc_core::cycle::CycleError;
+use cssc_core::cycle::{CycleError, DocumentError, StepFailure};
 
 use crate::state::StateError;
 use cssc_registry::RegistryError;
@@ -17,6 +17,10 @@ enum Fault {
     State(StateError),
     #[error(transparent)]
     Registry(RegistryError),
+    #[error(transparent)]
+    Document(DocumentError),
+    #[error("{0}")]
+    Tool(StepFailure),
     #[error("{0}; the state file is damaged or was changed by hand")]
     Damaged(String),
 }
@@ -31,6 +35,10 @@ pub enum RunnerErrorKind {
     State,
     /// The registry does not answer.
     Registry,
+    /// A document of a cycle does not belong here.
+    Document,
+    /// A tool cannot be used.
+    Tool,
 }
 
 impl RunnerError {
@@ -40,7 +48,13 @@ impl RunnerError {
             Fault::State(error) if error.is_held() => RunnerErrorKind::Held,
             Fault::State(_) | Fault::Damaged(_) => RunnerErrorKind::State,
             Fault::Registry(_) => RunnerErrorKind::Registry,
+            Fault::Document(_) => RunnerErrorKind::Document,
+            Fault::Tool(_) => RunnerErrorKind::Tool,
         }
+    }
+
+    pub(super) fn tool(failure: StepFailure) -> Self {
+        Self(Box::new(Fault::Tool(failure)))
     }
 
     fn damaged(what: &impl ToString) -> Self {
@@ -72,6 +86,12 @@ impl From<StateError> for RunnerError {
 impl From<RegistryError> for RunnerError {
     fn from(error: RegistryError) -> Self {
         Self(Box::new(Fault::Registry(error)))
+    }
+}
+
+impl From<DocumentError> for RunnerError {
+    fn from(error: DocumentError) -> Self {
+        Self(Box::new(Fault::Document(error)))
     }
 }
 

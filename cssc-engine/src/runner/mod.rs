@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    Assignment, Cause, CycleOptions, FailureKind, ImageFilter, Run, StepOutcome, Summary,
+    Assignment, Cause, CycleDocument, CycleOptions, FailureKind, ImageFilter, Run, Shard,
+    ShardResult, StepOutcome,
 };
 use cssc_core::{Cycle, Registry, Workflow};
 
@@ -138,8 +139,8 @@ pub enum RunnerEvent<'a> {
         outcome: &'a StepOutcome,
         /// The run it belongs to, as it stands now.
         run: &'a Run,
-        /// How the images stand now.
-        summary: Summary,
+        /// The cycle as it is now.
+        cycle: &'a Cycle,
     },
     /// The runner looked, as it does several times a second, whether a step is to be ended.
     Checked,
@@ -180,6 +181,44 @@ impl Runner<'_> {
             observe,
         };
         execution.resume_or_begin(cause)
+    }
+
+    /// Does one shard of a cycle that was planned elsewhere, and comes back when it has ended; what
+    /// an earlier result says is done is not done again.
+    ///
+    /// When `stop` says so no new step is begun and tools are ended, as in [`run`](Self::run): the
+    /// cycle that comes back has not ended then.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the document or the result belongs to something else, when the scanner or the
+    /// patcher cannot be used, and as [`run`](Self::run) does.
+    pub fn run_shard(
+        &self,
+        document: &CycleDocument,
+        shard: Shard,
+        earlier: Option<&ShardResult>,
+        stop: &StopToken,
+        observe: &mut dyn FnMut(RunnerEvent<'_>),
+    ) -> Result<Cycle, RunnerError> {
+        document.check_registry(&self.host.key())?;
+        let options = CycleOptions {
+            test: self.settings.test.is_some(),
+            // Whoever does the same shard at the same time has candidates of its own.
+            worker: fastrand::u32(1..),
+            ..self.settings.cycle
+        };
+        let cycle = document.cycle_of(shard, earlier, options, now())?;
+        let workflow = self.known()?;
+        let _lock = self.state.lock(workflow.id, now())?;
+        let mut execution = Execution {
+            runner: self,
+            workflow: &workflow,
+            folder: &self.folder()?,
+            stop,
+            observe,
+        };
+        execution.take_over(cycle)
     }
 
     /// The workflow in the state, which is added if it is not there.

@@ -11,7 +11,7 @@ mod discard;
 pub(crate) mod origin;
 mod patch;
 mod pin;
-mod plan;
+pub(crate) mod plan;
 mod publish;
 mod scan;
 pub(crate) mod statement;
@@ -107,7 +107,7 @@ pub fn perform(step: &Step, context: &StepContext<'_>) -> StepOutcome {
 
 /// Why a step was not done.
 #[derive(Debug)]
-enum StepError {
+pub(crate) enum StepError {
     Failed(StepFailure),
     Interrupted(Interrupt),
 }

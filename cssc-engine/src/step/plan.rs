@@ -165,7 +165,7 @@ fn tell_of_patches(images: &[CycleImage], context: &StepContext<'_>) {
 
 /// Finds out that a tool is missing before an hour of scans, not after it, and makes the scanner
 /// ready.
-pub(super) fn check_tools(kind: PatcherKind, context: &StepContext<'_>) -> Result<(), StepError> {
+pub(crate) fn check_tools(kind: PatcherKind, context: &StepContext<'_>) -> Result<(), StepError> {
     let patcher = context.patchers.get(kind)?;
     for checked in [
         context.call(|job| context.scanner.check(job))?,

@@ -49,7 +49,7 @@ impl Progress {
             RunnerEvent::Done {
                 assignment,
                 outcome,
-                summary,
+                cycle,
                 ..
             } => {
                 let (id, step) = (&assignment.run, assignment.step.kind());
@@ -67,7 +67,7 @@ impl Progress {
                     }
                     _ => {}
                 }
-                self.status(summary);
+                self.status(&cycle.summary());
             }
             RunnerEvent::Canceled => self.line("canceling"),
             RunnerEvent::Ended { cycle } => {
