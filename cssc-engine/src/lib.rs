@@ -10,6 +10,8 @@
 //! | [`step`] | performs one step of a cycle: the scan of an image, its patch … |
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
 //! | [`runner`] | has the steps of cycles performed, one cycle or for ever |
+//! | [`finish`] | puts together what the workers of a cycle did |
+//! | [`records`] | what is kept in the registry of cycles that have ended |
 //! | [`monitor`] | `/healthz` and `/metrics` of a workflow that is served |
 //! | [`story`] | what a registry alone tells of an image and its patches |
 //! | [`workflow`] | create, update, show, list, cancel and delete a workflow |
@@ -21,9 +23,11 @@
 //! `sqlite` (default): state in a SQLite file.
 #![forbid(unsafe_code)]
 
+pub mod finish;
 pub mod monitor;
 pub mod policy_artifact;
 mod private;
+pub mod records;
 pub mod reports;
 pub mod runner;
 pub mod state;

@@ -8,7 +8,7 @@ use cssc_registry::{Image, ImageManifest, Reference, Referrer, RegistryClient, R
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::step::attachments::{self, PREDICATE_TYPE};
+use crate::step::attachments::PREDICATE_TYPE;
 use crate::step::content;
 use crate::step::origin::{self, CYCLE, PREVIOUS};
 use crate::step::statement::VEX;
@@ -174,7 +174,8 @@ fn fixed_by(
     repository: &Repository,
     referrer: &Referrer,
 ) -> Result<BTreeSet<String>, RegistryError> {
-    let statement = attachments::document(client, repository, referrer)?.unwrap_or_default();
+    let reference = Reference::Digest(referrer.descriptor.digest.clone());
+    let statement = content::document(client, repository, &reference)?.unwrap_or_default();
     let statement: Value = serde_json::from_slice(&statement).unwrap_or_default();
     let statements = statement.pointer("/predicate/statements");
     let statements = statements.and_then(Value::as_array).into_iter().flatten();

@@ -4,7 +4,7 @@ use cssc_core::cycle::{Attach, CycleId};
 use cssc_core::{Digest, Repository};
 use cssc_registry::{
     Artifact, Attachment, Descriptor, Reference, Referrer, ReferrersFallback, RegistryClient,
-    RegistryError, attach,
+    attach,
 };
 use serde_json::Value;
 
@@ -19,9 +19,6 @@ pub(crate) const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 const PART: &str = "dev.cssc.scan";
 /// What Trivy looks for.
 const SBOM: &str = "application/vnd.cyclonedx+json";
-
-/// The most bytes of an attached document that are read.
-const MAX_DOCUMENT_LEN: u64 = 64 << 20;
 
 /// The SBOM that was attached to a patch by the cycle that made it; none when the manifest names no
 /// cycle, or nothing is attached. What others attach is not taken for ours.
@@ -49,25 +46,8 @@ pub(super) fn sbom_of(
     let Some(referrer) = referrers.iter().find(is_ours) else {
         return Ok(None);
     };
-    Ok(document(registry, repository, referrer)?)
-}
-
-/// The document that a referrer holds; none in what holds no layer.
-pub(crate) fn document(
-    registry: &dyn RegistryClient,
-    repository: &Repository,
-    referrer: &Referrer,
-) -> Result<Option<Vec<u8>>, RegistryError> {
-    let reference = Reference::Digest(referrer.descriptor.digest.clone());
-    let artifact = registry.get_manifest(repository, &reference)?;
-    let artifact: Value = serde_json::from_slice(&artifact.bytes).unwrap_or_default();
-    let layer = artifact.pointer("/layers/0").cloned().unwrap_or_default();
-    match serde_json::from_value::<Descriptor>(layer) {
-        Ok(layer) => registry
-            .get_blob(repository, &layer, MAX_DOCUMENT_LEN)
-            .map(Some),
-        Err(_) => Ok(None),
-    }
+    let sbom = Reference::Digest(referrer.descriptor.digest.clone());
+    Ok(content::document(registry, repository, &sbom)?)
 }
 
 /// The manifest that things are attached to.

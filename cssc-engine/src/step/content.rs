@@ -3,12 +3,16 @@
 use cssc_core::cycle::LeftOutReason;
 use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Repository};
-use cssc_registry::{Image, ImageManifest, Reference, RegistryClient, RegistryError};
+use cssc_registry::{Descriptor, Image, ImageManifest, Reference, RegistryClient, RegistryError};
+use serde_json::Value;
 
 use super::StepError;
 
 /// The most bytes of a configuration that are read.
 pub(super) const MAX_CONFIG_LEN: u64 = 8 << 20;
+
+/// The most bytes of a document in an artifact that are read.
+const MAX_DOCUMENT_LEN: u64 = 64 << 20;
 
 /// Why a piece of an image cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -77,4 +81,21 @@ pub(crate) fn config(
 ) -> Result<ImageConfig, ContentError> {
     let bytes = registry.get_blob(repository, manifest.config(), MAX_CONFIG_LEN)?;
     ImageConfig::from_slice(&bytes).map_err(|error| ContentError::NotAnImage(error.to_string()))
+}
+
+/// The document that an artifact holds in its first layer; none in what holds no layer.
+pub(crate) fn document(
+    registry: &dyn RegistryClient,
+    repository: &Repository,
+    reference: &Reference,
+) -> Result<Option<Vec<u8>>, RegistryError> {
+    let artifact = registry.get_manifest(repository, reference)?;
+    let artifact: Value = serde_json::from_slice(&artifact.bytes).unwrap_or_default();
+    let layer = artifact.pointer("/layers/0").cloned().unwrap_or_default();
+    match serde_json::from_value::<Descriptor>(layer) {
+        Ok(layer) => registry
+            .get_blob(repository, &layer, MAX_DOCUMENT_LEN)
+            .map(Some),
+        Err(_) => Ok(None),
+    }
 }

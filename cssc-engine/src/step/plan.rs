@@ -270,7 +270,7 @@ fn remove_abandoned(
     reusable
 }
 
-fn candidates(tags: &TagSet) -> Vec<Tag> {
+pub(crate) fn candidates(tags: &TagSet) -> Vec<Tag> {
     let begin = tags
         .position(CANDIDATE_PREFIX)
         .unwrap_or_else(|place| place);

@@ -79,9 +79,6 @@ pub fn enqueue(
     Ok(state.enqueue(known.id, now)?)
 }
 
-/// How many earlier cycles are looked at for since when findings are open.
-const EARLIER: usize = 10;
-
 /// The report of a cycle, which says since when findings are open as far as earlier cycles of the
 /// workflow tell.
 ///
@@ -103,7 +100,6 @@ pub fn report(
     let mut failure = None;
     report.follow(
         earlier
-            .take(EARLIER)
             .map_while(|cycle| state.report(cycle.id).map_err(|e| failure = Some(e)).ok())
             .flatten(),
     );

@@ -9,6 +9,7 @@
 
 mod labels;
 mod reports;
+mod shards;
 mod world;
 
 use std::fs;

@@ -64,6 +64,9 @@ pub struct CycleReport {
     images: Vec<ImageReport>,
 }
 
+/// How many earlier cycles are looked at for since when findings are open.
+const EARLIER: usize = 10;
+
 impl CycleReport {
     /// The report of a cycle as it is now.
     pub fn new(cycle: &Cycle) -> Self {
@@ -163,13 +166,18 @@ impl CycleReport {
         }
     }
 
+    /// Says which candidates could not be removed, once that has been looked at again.
+    pub fn set_residue(&mut self, residue: Vec<ImageName>) {
+        self.residue = residue;
+    }
+
     /// Says since when each finding is open, by the reports of earlier cycles, the newest first:
     /// what an image had when it was scanned last is open since then. No more of them are read than
-    /// are needed.
+    /// are needed, and ten at most.
     pub fn follow(&mut self, earlier: impl IntoIterator<Item = Self>) {
         let images = self.images.iter_mut();
         let mut open: Vec<_> = images.filter(|one| !one.left_findings.is_empty()).collect();
-        let mut earlier = earlier.into_iter();
+        let mut earlier = earlier.into_iter().take(EARLIER);
         while !open.is_empty()
             && let Some(earlier) = earlier.next()
         {

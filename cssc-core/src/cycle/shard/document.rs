@@ -147,6 +147,11 @@ impl CycleDocument {
         self.0.shards
     }
 
+    /// Whether the registry is written to at all.
+    pub fn writes(&self) -> bool {
+        self.0.until != Some(Until::Scan)
+    }
+
     /// What is planned.
     pub fn plan(&self) -> &CyclePlan {
         &self.0.plan

@@ -1,0 +1,280 @@
+//! A cycle that is planned, done in shards and finished, without a state that they share.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+
+use cssc_core::Cycle;
+use cssc_core::cycle::{
+    CycleDocument, CycleOptions, CycleReport, ImageOutcome, Interrupt, Shard, ShardResult, StepKind,
+};
+use cssc_engine::finish::finish;
+use cssc_engine::records::Records;
+use cssc_engine::runner::{PolicyReadError, RunnerErrorKind, RunnerEvent};
+use cssc_engine::state::MemoryState;
+use cssc_engine::tool::StopToken;
+use cssc_registry::ListOptions;
+
+use super::world::{Tools, World, image};
+
+impl World {
+    /// Whoever plans, and each worker, is a process of its own.
+    fn alone(&mut self) {
+        self.state = Box::new(MemoryState::default());
+    }
+
+    fn plan(&mut self, tools: &Tools<'_>, shards: u32) -> CycleDocument {
+        self.alone();
+        let options = CycleOptions {
+            plan_only: true,
+            ..self.settings.cycle
+        };
+        let prepared = || tools.prepared.load(Ordering::Relaxed);
+        let prepared_before = prepared();
+        let before = std::mem::replace(&mut self.settings.cycle, options);
+        let cycle = self.cycle(tools);
+        self.settings.cycle = before;
+        assert_eq!(prepared(), prepared_before, "whoever plans needs no tools");
+        let shards = NonZeroU32::new(shards).unwrap();
+        let document = CycleDocument::new(&cycle, "localhost:5000", shards).unwrap();
+        let text = serde_json::to_vec(&document).unwrap();
+        CycleDocument::from_slice(&text).unwrap()
+    }
+
+    fn shard(
+        &mut self,
+        tools: &Tools<'_>,
+        (document, shard): (&CycleDocument, &str),
+        stop: &StopToken,
+        observe: &mut dyn FnMut(RunnerEvent<'_>),
+    ) -> Cycle {
+        self.alone();
+        let policy = || unreachable!("a worker reads no policy");
+        self.with_runner(tools, &policy, |runner| {
+            let shard: Shard = shard.parse().unwrap();
+            runner
+                .run_shard(document, shard, None, stop, observe)
+                .unwrap()
+        })
+    }
+
+    fn result(&mut self, tools: &Tools<'_>, document: &CycleDocument, shard: &str) -> ShardResult {
+        let cycle = self.shard(tools, (document, shard), &StopToken::default(), &mut |_| ());
+        assert!(cycle.has_ended());
+        ShardResult::new(&cycle, shard.parse().unwrap(), None)
+    }
+
+    fn finish(&self, document: &CycleDocument, results: &[ShardResult]) -> CycleReport {
+        let list = ListOptions::default();
+        let now = std::time::SystemTime::now().into();
+        finish(&self.registry, document, results, None, &list, now).unwrap()
+    }
+}
+
+fn outcomes(report: &CycleReport) -> Vec<(String, Option<ImageOutcome>)> {
+    let images = report.images().iter();
+    images
+        .map(|image| (image.row.image.to_string(), image.row.outcome))
+        .collect()
+}
+
+#[test]
+fn shards_do_together_what_one_process_does() {
+    let (mut world, alone) = (World::new(), World::new());
+    for world in [&world, &alone] {
+        super::three_images(world);
+        world.push("same", &image(&["CVE-1", "CVE-2"], &[], 0));
+        world.push_index(
+            "many",
+            &[image(&["CVE-4"], &[], 0), image(&[], &[], 5).of("arm64")],
+        );
+    }
+    let cycle = alone.cycle(&Tools::new(&alone.registry));
+    // The registry is kept while the world is told of other states.
+    let folder = world.folder.path().join("images");
+    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let tools = Tools::new(&registry);
+    let document = world.plan(&tools, 3);
+    let results: Vec<ShardResult> = ["3/3", "1/3", "2/3"]
+        .map(|shard| world.result(&tools, &document, shard))
+        .into();
+    let report = world.finish(&document, &results);
+    let expected: Vec<_> = cycle
+        .rows()
+        .map(|row| (row.image.to_string(), row.outcome))
+        .collect();
+    assert_eq!(outcomes(&report), expected);
+    assert_eq!(report.summary(), cycle.summary());
+    assert_eq!(world.tags(), alone.tags());
+    assert_eq!(
+        tools.patches.lock().unwrap()["python:old"],
+        1,
+        "one patch for two tags"
+    );
+}
+
+#[test]
+fn what_a_worker_published_before_it_died_is_done() {
+    for (tag, is_index) in [("old", false), ("many", true)] {
+        let mut world = World::new();
+        let folder = world.folder.path().join("images");
+        let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+        let tools = Tools::new(&registry);
+        let own = image(&["CVE-1"], &[], 0);
+        if is_index {
+            world.push_index(tag, &[own, image(&["CVE-2"], &[], 3).of("arm64")]);
+        } else {
+            world.push(tag, &own);
+        }
+        let document = world.plan(&tools, 1);
+        let stop = StopToken::default();
+        world.shard(
+            &tools,
+            (&document, "1/1"),
+            &stop,
+            &mut |event| match event {
+                RunnerEvent::Done { assignment, .. }
+                    if assignment.step.kind() == StepKind::Publish =>
+                {
+                    stop.stop(Interrupt::Stopped);
+                }
+                _ => {}
+            },
+        );
+        let published = world.read(&format!("{tag}-1"));
+        // Its result is lost. Of a registry that was changed meanwhile nothing is overwritten.
+        let again = world.result(&tools, &document, "1/1");
+        assert_eq!(world.read(&format!("{tag}-1")), published);
+        let report = world.finish(&document, &[again]);
+        let row = &report.images()[0].row;
+        assert_eq!(row.outcome, Some(ImageOutcome::Patched), "{row:?}");
+        assert_eq!(
+            row.patched_image.as_ref().unwrap().to_string(),
+            format!("python:{tag}-1")
+        );
+        let findings = row.findings.unwrap();
+        assert_eq!(findings.fixed, if is_index { 2 } else { 1 });
+        assert!(
+            tools
+                .patches
+                .lock()
+                .unwrap()
+                .values()
+                .all(|times| *times <= 2)
+        );
+        assert_eq!(world.tags(), [tag.to_owned(), format!("{tag}-1")]);
+    }
+}
+
+#[test]
+fn a_tag_that_somebody_else_made_meanwhile_stays() {
+    let mut world = World::new();
+    let folder = world.folder.path().join("images");
+    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let tools = Tools::new(&registry);
+    world.push("old", &image(&["CVE-1"], &[], 0));
+    let document = world.plan(&tools, 1);
+    world.push("old-1", &image(&["CVE-9"], &[], 7));
+    let before = world.read("old-1");
+    let result = world.result(&tools, &document, "1/1");
+    let report = world.finish(&document, &[result]);
+    let row = &report.images()[0].row;
+    assert_eq!(row.outcome, Some(ImageOutcome::Failed));
+    assert_eq!(row.reason.as_ref().unwrap().code, "tag-taken");
+    assert_eq!(world.read("old-1"), before);
+}
+
+#[test]
+fn what_a_killed_worker_left_is_cleared_away_by_who_finishes() {
+    let mut world = World::new();
+    let folder = world.folder.path().join("images");
+    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let tools = Tools::new(&registry);
+    world.push("old", &image(&["CVE-1"], &[], 0));
+    let document = world.plan(&tools, 2);
+    let stop = StopToken::default();
+    let cycle = world.shard(
+        &tools,
+        (&document, "1/2"),
+        &stop,
+        &mut |event| match event {
+            RunnerEvent::Done { assignment, .. } if assignment.step.kind() == StepKind::Patch => {
+                stop.stop(Interrupt::Stopped);
+            }
+            _ => {}
+        },
+    );
+    assert_eq!(world.tags().len(), 2, "{:?}", world.tags());
+    // Images without an outcome are none of the result.
+    let result = ShardResult::new(&cycle, "1/2".parse().unwrap(), None);
+    assert_eq!(result.images(), []);
+    let report = world.finish(&document, &[result]);
+    assert_eq!(world.tags(), ["old"]);
+    assert_eq!(report.residue(), []);
+    let row = &report.images()[0].row;
+    assert_eq!(row.reason.as_ref().unwrap().text, "no result of shard 1");
+}
+
+#[test]
+fn a_document_of_another_registry_is_refused() {
+    let mut world = World::new();
+    let folder = world.folder.path().join("images");
+    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let tools = Tools::new(&registry);
+    let document = world.plan(&tools, 1);
+    let text = serde_json::to_string(&document).unwrap();
+    let text = text.replace("localhost:5000", "ghcr.io/acme");
+    let other = CycleDocument::from_slice(text.as_bytes()).unwrap();
+    let policy = || -> Result<cssc_core::Workflow, PolicyReadError> { unreachable!() };
+    let error = world.with_runner(&tools, &policy, |runner| {
+        let shard = "1/1".parse().unwrap();
+        runner
+            .run_shard(&other, shard, None, &StopToken::default(), &mut |_| ())
+            .unwrap_err()
+    });
+    assert_eq!(error.kind(), RunnerErrorKind::Document);
+    assert_eq!(
+        error.to_string(),
+        "the cycle document is of the registry `ghcr.io/acme`, not of `localhost:5000`"
+    );
+}
+
+#[test]
+fn records_of_two_finishers_are_put_together_and_the_oldest_go() {
+    let mut world = World::new();
+    let folder = world.folder.path().join("images");
+    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let tools = Tools::new(&registry);
+    super::three_images(&world);
+    let two = NonZeroU32::new(2).unwrap();
+    let mut known = Vec::new();
+    for number in 0..3 {
+        let document = world.plan(&tools, 2);
+        let results = ["1/2", "2/2"].map(|shard| world.result(&tools, &document, shard));
+        // Each finisher has seen the result of another shard.
+        let mut lists = [0, 1].map(|_| Records::list(&registry).unwrap());
+        for (result, records) in results.iter().zip(&mut lists) {
+            let part = world.finish(&document, std::slice::from_ref(result));
+            assert!(part.summary().failed > 0);
+            records.write(&registry, &part, two).unwrap();
+        }
+        known.insert(0, document.cycle());
+        known.truncate(2);
+        let records = Records::list(&registry).unwrap();
+        assert_eq!(
+            records.cycles().collect::<Vec<_>>(),
+            known,
+            "after {number}"
+        );
+        let whole = records.read(&registry, document.cycle()).unwrap().unwrap();
+        assert_eq!(whole.summary().failed, 0);
+        assert_eq!(
+            outcomes(&whole),
+            outcomes(&world.finish(&document, &results))
+        );
+        // Names of cycles count seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let records = Records::list(&registry).unwrap();
+    assert!(records.delete(&registry).unwrap().is_empty());
+    assert_eq!(Records::list(&registry).unwrap().cycles().count(), 0);
+}
