@@ -9,6 +9,7 @@ mod command;
 mod exit;
 mod output;
 mod registry;
+mod running;
 mod source;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    CycleDocument, CycleReport, DocumentError, ImageName, Merge, ShardResult, candidate_of,
+    CycleDocument, CycleReport, DocumentError, ImageName, Merge, ShardResult, Until, candidate_of,
 };
 use cssc_core::{Listing, Repository, Tag};
 use cssc_registry::{
@@ -51,7 +51,7 @@ pub fn finish(
         }
     }
     let mut report = merge.report(&found, now);
-    if document.writes() {
+    if document.until() != Some(Until::Scan) {
         report.set_residue(remove_candidates(client, document, list));
     }
     if let Some(records) = records {

@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod cycle;
 pub(crate) mod dry_run;
 pub(crate) mod image;
 pub(crate) mod man;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Run a policy on a schedule: scan, patch, publish
     #[command(subcommand)]
     Workflow(workflow::Command),
+    /// Run one cycle on several machines: plan it, do its shards, finish it
+    #[command(subcommand)]
+    Cycle(cycle::Command),
     /// Show the runs of the tasks, and what they printed
     #[command(subcommand)]
     Task(task::Command),
@@ -72,6 +76,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Image(command) => image::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Workflow(command) => workflow::run(&command),
+        Command::Cycle(command) => cycle::run(&command),
         Command::Task(command) => task::run(&command),
         Command::Completions(command) => completions::run(&command),
         Command::Man(command) => man::run(&command),

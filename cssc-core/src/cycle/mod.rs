@@ -44,7 +44,8 @@ pub use report::{CycleReport, ImageReport, ReportedFinding};
 pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
 pub use run::{Publication, Run};
 pub use shard::{
-    CycleDocument, DocumentError, DocumentErrorKind, Merge, Shard, ShardError, ShardResult,
+    CYCLE_SCHEMA, CycleDocument, DocumentError, DocumentErrorKind, Merge, RESULT_SCHEMA, Shard,
+    ShardError, ShardResult,
 };
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{

@@ -10,7 +10,7 @@ use super::id::RunId;
 use super::image::CycleImage;
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
-use super::plan::LeftOut;
+use super::plan::{CyclePlan, LeftOut};
 use super::reason::Reason;
 use super::standing::PlatformStanding;
 use super::status::RowStatus;
@@ -219,12 +219,21 @@ impl PlatformRow {
 impl Cycle {
     /// A row for each image, in the order of the plan, then one for each thing that was left out.
     pub fn rows(&self) -> impl Iterator<Item = StatusRow> {
-        let plan = self.plan.iter();
-        plan.flat_map(move |plan| {
-            let images = (0_u32..).zip(plan.images());
-            let images = images.filter_map(|(index, image)| self.row(index, image));
-            images.chain(plan.left_out().iter().map(StatusRow::left_out))
-        })
+        self.image_rows()
+            .map(|(_, row)| row)
+            .chain(self.left_out_rows())
+    }
+
+    /// A row for each image that is taken care of here, with its number in the plan.
+    pub(super) fn image_rows(&self) -> impl Iterator<Item = (u32, StatusRow)> {
+        let images = self.plan.iter().flat_map(CyclePlan::here);
+        images.filter_map(|(index, image)| Some((index, self.row(index, image)?)))
+    }
+
+    /// A row for each thing that was left out.
+    pub(super) fn left_out_rows(&self) -> impl Iterator<Item = StatusRow> {
+        let left_out = self.plan.iter().flat_map(CyclePlan::left_out);
+        left_out.map(StatusRow::left_out)
     }
 
     fn row(&self, index: u32, image: &CycleImage) -> Option<StatusRow> {

@@ -78,7 +78,13 @@ impl Execution<'_> {
             ..runner.settings.cycle
         };
         let mut cycle = Cycle::new(id, cause, options, now)
-            .after(earlier.iter().map(|cycle| cycle.id).collect())
+            .after(
+                earlier
+                    .iter()
+                    .map(|cycle| cycle.id)
+                    .chain(runner.settings.ended.iter().copied())
+                    .collect(),
+            )
             .only(runner.settings.only.clone());
         runner.state.begin_cycle(workflow, &mut cycle)?;
         self.run(cycle, false)

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    Assignment, Cause, CycleDocument, CycleOptions, FailureKind, ImageFilter, Run, Shard,
+    Assignment, Cause, CycleDocument, CycleId, CycleOptions, FailureKind, ImageFilter, Run, Shard,
     ShardResult, StepOutcome,
 };
 use cssc_core::{Cycle, Registry, Workflow};
@@ -101,6 +101,9 @@ pub struct RunnerSettings {
     pub cycle: CycleOptions,
     /// Which images a new cycle takes of those that the policy selects; all of them by default.
     pub only: Vec<ImageFilter>,
+    /// Cycles that are known to have ended, beside those of the state: what a crash has left of them
+    /// is removed.
+    pub ended: Vec<CycleId>,
     /// What tries patched images before they are published; nothing by default.
     pub test: Option<TestCommand>,
     /// What signs patched images before they have a tag; nothing by default.

@@ -1,22 +1,16 @@
 //! Arguments that several commands of a workflow share.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use cssc_core::cycle::{Attach, CycleOptions, WORKFLOW_TYPE};
-use cssc_core::workflow::{PatcherKind, WorkflowSettings};
+use cssc_core::cycle::WORKFLOW_TYPE;
+use cssc_core::workflow::WorkflowSettings;
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
-use cssc_engine::tool::{
-    Buildah, CommandPatcher, Copa, Patcher, Patchers, SignCommand, TestCommand, ToolError,
-    ToolOptions, Trivy,
-};
 
-use crate::args::{LimitArgs, RegistryArgs, parse_count, parse_duration};
+use crate::args::{LimitArgs, RegistryArgs};
 use crate::exit::Failure;
+use crate::running::tools::ToolArgs;
 
 /// What `az` names a workflow by beside its registry. There is one type, and no resource group.
 #[derive(Debug, Args)]
@@ -89,202 +83,24 @@ pub(crate) struct CycleArgs {
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
+    /// Forget all but the newest runs, so many at least
+    #[arg(long, value_name = "N", help_heading = "Tool options")]
+    keep_runs: Option<u32>,
 }
 
 impl CycleArgs {
     /// What is kept with a workflow when it is created or changed, and goes before that otherwise.
     pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
-        let mut settings = WorkflowSettings::default();
+        let mut settings = self.tools.workflow_settings();
         settings.limit = self.limit.max_images;
-        settings.patcher = self.tools.patcher;
-        settings.attempts = self.tools.attempts;
         settings
     }
 
     pub(crate) fn runner_settings(&self) -> RunnerSettings {
-        let tools = &self.tools;
-        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let list = self.registry.list_options();
         RunnerSettings {
-            cycle: CycleOptions {
-                jobs: tools.jobs,
-                pause_seconds: seconds(tools.pause),
-                step_limit_seconds: seconds(tools.step_limit),
-                verify: !tools.no_verify,
-                adopt: tools.adopt,
-                attach: tools.attach.into(),
-                settings: self.workflow_settings(),
-                ..CycleOptions::default()
-            },
-            test: tools.test(),
-            sign: tools.sign(),
-            list: self.registry.list_options(),
-            keep_runs: tools.keep_runs,
-            ..RunnerSettings::default()
-        }
-    }
-}
-
-fn patchers() -> impl TypedValueParser<Value = PatcherKind> {
-    PossibleValuesParser::new([
-        PossibleValue::new(PatcherKind::Copa.as_str()).help("Copa, which needs BuildKit"),
-        PossibleValue::new(PatcherKind::Buildah.as_str())
-            .help("Buildah, which upgrades with the package manager of the image"),
-        PossibleValue::new(PatcherKind::Command.as_str())
-            .help("The program of --patch-command, which finds its task in its environment"),
-    ])
-    .try_map(|text| text.parse::<PatcherKind>())
-}
-
-/// Which tools do the work, and how.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Tool options")]
-pub(crate) struct ToolArgs {
-    /// Trivy, which scans
-    #[arg(long, value_name = "PROGRAM", default_value = "trivy")]
-    trivy: PathBuf,
-    /// One more argument for Trivy; may be given again
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    trivy_arg: Vec<String>,
-    /// What patches; by default what the stored workflow says, or else Copa
-    #[arg(long, value_name = "PATCHER", value_parser = patchers())]
-    patcher: Option<PatcherKind>,
-    /// Copa
-    #[arg(long, value_name = "PROGRAM", default_value = "copa")]
-    copa: PathBuf,
-    /// The address of BuildKit for Copa: `tcp://127.0.0.1:8888`
-    #[arg(long, value_name = "ADDRESS")]
-    addr: Option<String>,
-    /// Buildah
-    #[arg(long, value_name = "PROGRAM", default_value = "buildah")]
-    buildah: PathBuf,
-    /// How Buildah isolates the upgrade: `oci`, `rootless`, `chroot`
-    #[arg(long, value_name = "ISOLATION")]
-    buildah_isolation: Option<String>,
-    /// The program that patches where the patcher is `command`
-    #[arg(long, value_name = "PROGRAM")]
-    patch_command: Option<PathBuf>,
-    /// One more argument for the patcher; may be given again
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    patcher_arg: Vec<String>,
-    /// How many images are scanned and patched side by side
-    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
-    jobs: NonZeroU32,
-    /// How often a step is tried before it has failed; by default what the stored workflow says,
-    /// or else 3
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    attempts: Option<NonZeroU32>,
-    /// How long to wait before the next attempt
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    pause: Duration,
-    /// How long one scan or patch may take
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
-    step_limit: Duration,
-    /// Publish every patched image that is still the same image, also one that fixes nothing
-    #[arg(long)]
-    no_verify: bool,
-    /// A program that tries each patched image before it is published; it finds what to try in its
-    /// environment, and ends with 0 when the image is fit
-    #[arg(long, value_name = "PROGRAM")]
-    test_command: Option<PathBuf>,
-    /// How long one test may take
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, requires = "test_command")]
-    test_limit: Duration,
-    /// A program that signs each patched image before it has a tag; it finds the image, by its
-    /// digest, in its environment
-    #[arg(long, value_name = "PROGRAM")]
-    sign_command: Option<PathBuf>,
-    /// Whether to attach to patched images what was fixed, where they come from, the scans and an SBOM
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = AttachArg::Auto)]
-    attach: AttachArg,
-    /// Replace a floating patch tag although nothing in it shows what it was made from
-    #[arg(long)]
-    adopt: bool,
-    /// Forget all but the newest runs, so many at least
-    #[arg(long, value_name = "N")]
-    keep_runs: Option<u32>,
-}
-
-/// The tools, ready to work.
-pub(crate) struct Tools {
-    pub(crate) scanner: Trivy,
-    copa: Copa,
-    buildah: Buildah,
-    command: Option<CommandPatcher>,
-}
-
-impl Patchers for Tools {
-    fn get(&self, kind: PatcherKind) -> Result<&dyn Patcher, ToolError> {
-        match (kind, &self.command) {
-            (PatcherKind::Copa, _) => Ok(&self.copa),
-            (PatcherKind::Buildah, _) => Ok(&self.buildah),
-            (PatcherKind::Command, Some(command)) => Ok(command),
-            (kind, _) => Err(ToolError::not_configured(kind)),
-        }
-    }
-}
-
-/// When to attach something to patched images.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum AttachArg {
-    /// Where the registry has an API for referrers
-    Auto,
-    /// Also where it has none, by way of tags named `sha256-…`
-    Always,
-    /// Not at all
-    Never,
-}
-
-impl From<AttachArg> for Attach {
-    fn from(arg: AttachArg) -> Self {
-        match arg {
-            AttachArg::Auto => Self::Auto,
-            AttachArg::Always => Self::Always,
-            AttachArg::Never => Self::Never,
-        }
-    }
-}
-
-impl ToolArgs {
-    fn sign(&self) -> Option<SignCommand> {
-        let program = self.sign_command.as_ref()?;
-        Some(SignCommand::new(ToolOptions {
-            time_limit: self.step_limit,
-            ..ToolOptions::new(program)
-        }))
-    }
-
-    fn test(&self) -> Option<TestCommand> {
-        self.test_command.as_ref().map(|program| {
-            TestCommand::new(ToolOptions {
-                time_limit: self.test_limit,
-                ..ToolOptions::new(program)
-            })
-        })
-    }
-
-    pub(crate) fn tools(&self) -> Tools {
-        let options = |program: &PathBuf, extra: &[String]| ToolOptions {
-            extra: extra.to_vec(),
-            time_limit: self.step_limit,
-            ..ToolOptions::new(program)
-        };
-        let patcher = |program| options(program, &self.patcher_arg);
-        let copa = Copa::new(patcher(&self.copa));
-        let buildah = Buildah::new(patcher(&self.buildah));
-        Tools {
-            scanner: Trivy::new(options(&self.trivy, &self.trivy_arg)),
-            copa: match &self.addr {
-                Some(address) => copa.address(address),
-                None => copa,
-            },
-            buildah: match &self.buildah_isolation {
-                Some(isolation) => buildah.isolation(isolation),
-                None => buildah,
-            },
-            command: self
-                .patch_command
-                .as_ref()
-                .map(|program| CommandPatcher::new(patcher(program))),
+            keep_runs: self.keep_runs,
+            ..self.tools.runner_settings(self.workflow_settings(), list)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, RunId, StatusFilter, StatusRow};
+use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
 use cssc_engine::state::{SqliteState, State, StoredWorkflow};
 use cssc_engine::workflow;
 
@@ -50,7 +50,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ReportFormat {
+pub(crate) enum ReportFormat {
     /// JSON, for programs
     Json,
     /// `JUnit` XML, for CI
@@ -59,6 +59,20 @@ enum ReportFormat {
     Sarif,
     /// Markdown, for people
     Markdown,
+}
+
+impl ReportFormat {
+    pub(crate) fn print(self, report: &CycleReport) -> Result<(), Failure> {
+        let mut out = output::stdout();
+        match self {
+            Self::Json => output::json(&report)?,
+            Self::Sarif => output::json(&report.sarif())?,
+            Self::Junit => write!(out, "{}", report.junit())?,
+            Self::Markdown => write!(out, "{}", report.markdown())?,
+        }
+        out.flush()?;
+        Ok(())
+    }
 }
 
 /// The workflow of a registry in the state, which is not empty because a name is misspelt.
@@ -185,14 +199,7 @@ impl Report {
             })
         })?;
         let report = workflow::report(&state, known.id, &cycle)?;
-        let mut out = output::stdout();
-        match self.format {
-            ReportFormat::Json => output::json(&report)?,
-            ReportFormat::Sarif => output::json(&report.sarif())?,
-            ReportFormat::Junit => write!(out, "{}", report.junit())?,
-            ReportFormat::Markdown => write!(out, "{}", report.markdown())?,
-        }
-        out.flush()?;
+        self.format.print(&report)?;
         Ok(Answer::Yes)
     }
 }

@@ -3,14 +3,13 @@
 mod args;
 mod list;
 mod manage;
-mod progress;
 mod run;
 
 use clap::Subcommand;
 use cssc_engine::workflow::{WorkflowError, WorkflowErrorKind};
 
 pub(crate) use args::StateArgs;
-pub(crate) use list::known_workflow;
+pub(crate) use list::{ReportFormat, known_workflow};
 pub(crate) use manage::time;
 
 use crate::exit::{Failure, Outcome};
@@ -71,11 +70,5 @@ impl From<WorkflowError> for Failure {
             | WorkflowErrorKind::OverLimit => Self::No(message),
             _ => Self::new(message),
         }
-    }
-}
-
-impl From<cssc_engine::runner::RunnerError> for Failure {
-    fn from(error: cssc_engine::runner::RunnerError) -> Self {
-        Self::new(error.to_string())
     }
 }

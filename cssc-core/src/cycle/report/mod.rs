@@ -72,9 +72,10 @@ impl CycleReport {
     pub fn new(cycle: &Cycle) -> Self {
         let record = cycle.record();
         let trigger = cycle.run(&RunId::trigger(record.id()));
-        let rows = (0_u32..).zip(cycle.rows());
-        let images: Vec<ImageReport> = rows
+        let images: Vec<ImageReport> = cycle
+            .image_rows()
             .map(|(index, row)| ImageReport::new(cycle, index, row))
+            .chain(cycle.left_out_rows().map(ImageReport::of_row))
             .collect();
         let leftovers = cycle.leftovers();
         let residue: BTreeSet<ImageName> = leftovers

@@ -147,9 +147,9 @@ impl CycleDocument {
         self.0.shards
     }
 
-    /// Whether the registry is written to at all.
-    pub fn writes(&self) -> bool {
-        self.0.until != Some(Until::Scan)
+    /// Where the cycle stops short.
+    pub fn until(&self) -> Option<Until> {
+        self.0.until
     }
 
     /// What is planned.

@@ -20,6 +20,11 @@ pub use error::{DocumentError, DocumentErrorKind};
 pub use merge::Merge;
 pub use result::ShardResult;
 
+/// The JSON Schema of a [`CycleDocument`].
+pub const CYCLE_SCHEMA: &str = include_str!("cycle.schema.json");
+/// The JSON Schema of a [`ShardResult`].
+pub const RESULT_SCHEMA: &str = include_str!("result.schema.json");
+
 /// Which part of a cycle a worker does: prints and is read as `2/8`, the second of eight.
 ///
 /// ```

@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use cssc_core::Cycle;
-use cssc_core::cycle::{ImageOutcome, PublishOutcome, Status, Step, StepOutcome, Summary};
+use cssc_core::cycle::{
+    CycleReport, ImageOutcome, PublishOutcome, Status, Step, StepOutcome, Summary,
+};
 use cssc_engine::runner::RunnerEvent;
 
 use crate::output::{self, noun};
 
 /// Tells of a cycle: one line that changes on a terminal, a line for each step elsewhere.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     is_terminal: bool,
     begin: Instant,
     /// How many images were done when this process began.
@@ -21,7 +23,7 @@ pub(super) struct Progress {
 impl Progress {
     const PAUSE: Duration = Duration::from_millis(100);
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
             begin: Instant::now(),
@@ -30,7 +32,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn tell(&mut self, event: &RunnerEvent<'_>) {
+    pub(crate) fn tell(&mut self, event: &RunnerEvent<'_>) {
         match event {
             RunnerEvent::Started { cycle, resumed } => {
                 self.begin = Instant::now();
@@ -132,6 +134,13 @@ fn end(cycle: &Cycle) {
         ));
         return;
     }
+    tell_end(&CycleReport::new(cycle));
+}
+
+/// Says how a cycle ended: how many images came out how, what is left behind, and what went wrong
+/// with the plan.
+pub(crate) fn tell_end(report: &CycleReport) {
+    let summary = report.summary();
     let outcomes = ImageOutcome::ALL
         .into_iter()
         .map(|outcome| (summary.of(outcome), outcome))
@@ -139,21 +148,22 @@ fn end(cycle: &Cycle) {
         .map(|(count, outcome)| format!(", {count} {outcome}"));
     let text = format!(
         "cycle {} {}: {}{}",
-        record.id(),
-        record.status().as_str().to_lowercase(),
+        report.cycle(),
+        report.status().as_str().to_lowercase(),
         noun(summary.images, "image"),
         outcomes.collect::<String>()
     );
-    match record.status() {
+    match report.status() {
         Status::Succeeded => output::note(&text),
         _ => output::warning(&text),
     }
-    for (_, image, tag) in cycle.leftovers() {
-        let message = format!("`{}:{tag}` is left over in the registry", image.repository);
-        output::warning(&message);
+    if report.databases().len() > 1 {
+        output::warning("the scans used databases of different times");
     }
-    let trigger = cycle.runs().next();
-    if let Some(reason) = trigger.and_then(|run| run.reason()) {
-        output::error(&reason.to_string());
+    for tag in report.residue() {
+        output::warning(&format!("`{tag}` is left over in the registry"));
+    }
+    if let Some(problem) = report.problem() {
+        output::error(problem);
     }
 }

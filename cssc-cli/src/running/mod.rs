@@ -1,0 +1,44 @@
+//! What the commands that run cycles share.
+
+pub(crate) mod fail_on;
+pub(crate) mod progress;
+pub(crate) mod selection;
+mod signals;
+pub(crate) mod tools;
+
+use cssc_engine::runner::{PolicySource, Runner, RunnerError, RunnerSettings};
+use cssc_engine::state::State;
+
+pub(crate) use signals::stop_on_signals;
+
+use crate::exit::Failure;
+use crate::registry::Registry;
+use tools::Tools;
+
+/// Has a runner work.
+pub(crate) fn with_runner<T>(
+    registry: &Registry,
+    state: &dyn State,
+    tools: &Tools,
+    (settings, policy): (&RunnerSettings, &dyn PolicySource),
+    work: impl FnOnce(&Runner<'_>) -> Result<T, RunnerError>,
+) -> Result<T, Failure> {
+    let host = registry.host()?;
+    let done = work(&Runner {
+        state,
+        registry: registry.client(),
+        host,
+        policy,
+        scanner: &tools.scanner,
+        patchers: tools,
+        access: registry.access(),
+        settings,
+    })?;
+    Ok(done)
+}
+
+impl From<RunnerError> for Failure {
+    fn from(error: RunnerError) -> Self {
+        Self::new(error.to_string())
+    }
+}
