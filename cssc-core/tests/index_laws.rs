@@ -1,6 +1,7 @@
 //! What the patched image of an index holds after several cycles, in which platforms become
 //! vulnerable, are refused, fail, move and become clean.
 #![expect(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test fails loudly, and its numbers are small"
@@ -53,7 +54,8 @@ fn fates() -> impl Strategy<Value = [[Fate; PLATFORMS.len()]; CYCLES]> {
 
 /// A digest that differs with the name.
 fn digest(name: &str) -> Digest {
-    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = name.bytes();
+    let hex = bytes.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     format!("sha256:{hex:0>64}").parse().unwrap()
 }
 
@@ -148,9 +150,10 @@ fn perform(
         Step::Scan(step) => {
             let is_vulnerable = fates[place(&step.platform)].is_vulnerable;
             ScanOutcome {
-                verdict: match is_vulnerable {
-                    true => ScanVerdict::Patch { fixable: 1 },
-                    false => ScanVerdict::Skip(ScanSkip::NoVulnerability),
+                verdict: if is_vulnerable {
+                    ScanVerdict::Patch { fixable: 1 }
+                } else {
+                    ScanVerdict::Skip(ScanSkip::NoVulnerability)
                 },
                 fixable: is_vulnerable.then(finding).into_iter().collect(),
                 unfixed: 0,
@@ -174,9 +177,10 @@ fn perform(
         }
         Step::Verify(step) => {
             let is_good = fates[place(&step.candidate.platform)].patch == Patch::Good;
-            let (fixed, left) = match is_good {
-                true => (vec![finding()], vec![]),
-                false => (vec![], vec![finding()]),
+            let (fixed, left) = if is_good {
+                (vec![finding()], vec![])
+            } else {
+                (vec![], vec![finding()])
             };
             let after = ScanVerdict::Skip(ScanSkip::NoVulnerability);
             VerifyOutcome {

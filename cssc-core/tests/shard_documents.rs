@@ -1,9 +1,5 @@
 //! Documents of a cycle are foreign input: what no plan says is refused with a reason.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::num::NonZeroU32;
 

@@ -120,10 +120,9 @@ impl Registry {
             }
             Step::Patch(step) => self.patch(step),
             Step::Verify(step) => {
-                let fixes = self.dice(("fixes", &step.candidate.manifest), 4) != 0;
-                let (fixed, left) = match fixes {
-                    true => (vec![finding()], vec![]),
-                    false => (vec![], vec![finding()]),
+                let (fixed, left) = match self.dice(("fixes", &step.candidate.manifest), 4) {
+                    0 => (vec![], vec![finding()]),
+                    _ => (vec![finding()], vec![]),
                 };
                 let after = ScanVerdict::Skip(ScanSkip::NoVulnerability);
                 let evidence = Evidence::new(fixed, vec![], left, after);

@@ -48,7 +48,7 @@ impl Records {
         let mut tags: BTreeMap<CycleId, Vec<Tag>> = BTreeMap::new();
         match client.list_tags(&repository) {
             Listing::Found(found) => {
-                for tag in found.iter() {
+                for tag in &found {
                     // What has another name somebody else has put there.
                     if let Some(cycle) = cycle_of(tag.as_str()) {
                         tags.entry(cycle).or_default().push(tag.to_tag());

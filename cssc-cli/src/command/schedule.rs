@@ -1,14 +1,22 @@
 //! `cssc schedule`: when a workflow runs.
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use cssc_core::schedule::ScheduleDifference;
 use cssc_core::{Interval, Schedule};
 use serde::{Serialize, Serializer};
 
-use crate::args::{CreatedArgs, DialectArgs, Format, FormatArgs, parse_interval, parse_time};
+use cssc_engine::workflow;
+
+use crate::args::{
+    CreatedArgs, DialectArgs, Format, FormatArgs, RegistryArgs, parse_duration, parse_interval,
+    parse_time,
+};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, calendar};
+use crate::registry::Registry;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -16,6 +24,8 @@ pub(crate) enum Command {
     Next(Next),
     /// Print the calendar of a month with the run days marked
     Calendar(Calendar),
+    /// Tell whether a run is due, for engines that only know days: exit code 0 when it is, 1 when not
+    Due(Box<Due>),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +64,26 @@ pub(crate) struct Calendar {
     dialect: DialectArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Due {
+    /// How often the workflow runs, `1d` to `30d`; without it the stored workflow of the registry
+    /// says
+    #[arg(value_parser = parse_interval, requires = "created", conflicts_with = "registry", required_unless_present = "registry")]
+    schedule: Option<Interval>,
+    #[command(flatten)]
+    created: CreatedArgs,
+    /// The time that the engine planned this for: RFC 3339, or a date [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<DateTime<Utc>>,
+    /// How long before that a run is still due: the time between two starts of the engine
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+    within: Duration,
+    #[command(flatten)]
+    dialect: DialectArgs,
+    #[command(flatten)]
+    registry: Option<RegistryArgs>,
+}
+
 fn parse_month(text: &str) -> Result<NaiveDate, &'static str> {
     let is_month = text.len() == "2024-01".len();
     NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d")
@@ -66,6 +96,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
     match command {
         Command::Next(next) => next.run(),
         Command::Calendar(calendar) => calendar.run(),
+        Command::Due(due) => due.run(),
     }
 }
 
@@ -135,6 +166,37 @@ impl Calendar {
         }
         out.flush()?;
         note_difference(&schedule, created);
+        Ok(Answer::Yes)
+    }
+}
+
+impl Due {
+    fn run(&self) -> Outcome {
+        let schedule = match (self.schedule, &self.registry) {
+            (Some(interval), _) => {
+                let created = self.created.created.unwrap_or_else(Utc::now);
+                Schedule::new(interval, created, self.dialect.dialect)
+            }
+            (None, Some(registry)) => {
+                let registry = Registry::open(registry)?;
+                let stored = workflow::require(registry.client());
+                // That there is none is no answer of its schedule.
+                let stored = stored.map_err(|error| Failure::new(error.to_string()))?;
+                stored.workflow.schedule()
+            }
+            (None, None) => return Err(Failure::new("pass a schedule, or --registry")),
+        };
+        let at = self.at.unwrap_or_else(Utc::now);
+        let within = TimeDelta::from_std(self.within).unwrap_or(TimeDelta::MAX);
+        let Some(run) = schedule.due(at, within) else {
+            if let Some(next) = schedule.next_after(at) {
+                output::note(&format!("no run is due; the next is on {}", in_words(next)));
+            }
+            return Ok(Answer::No);
+        };
+        let mut out = output::stdout();
+        writeln!(out, "{}", run.to_rfc3339_opts(SecondsFormat::Secs, true))?;
+        out.flush()?;
         Ok(Answer::Yes)
     }
 }

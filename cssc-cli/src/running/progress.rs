@@ -72,6 +72,10 @@ impl Progress {
                 self.status(&cycle.summary());
             }
             RunnerEvent::Canceled => self.line("canceling"),
+            RunnerEvent::NotRecorded(error) => {
+                self.clear();
+                output::warning(&format!("the cycle cannot be recorded: {error}"));
+            }
             RunnerEvent::Ended { cycle } => {
                 self.clear();
                 end(cycle);

@@ -5,6 +5,7 @@
 //! Without that environment the tests say that they are skipped.
 #![cfg(unix)]
 #![expect(
+    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

@@ -442,7 +442,6 @@ fn plan_step(record: &CycleRecord) -> PlanStep {
         patcher: options.settings.patcher,
         only: Vec::new(),
         patches: options.until != Some(Until::Scan),
-        checks_tools: !options.plan_only,
-        measures: options.plan_only,
+        for_others: options.plan_only,
     }
 }

@@ -11,6 +11,7 @@ use crate::workflow::WorkflowSettings;
 /// How a cycle goes about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is set by itself")]
 pub struct CycleOptions {
     /// How many steps are done side by side; 1 by default.
     pub jobs: NonZeroU32,

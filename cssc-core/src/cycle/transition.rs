@@ -103,11 +103,8 @@ impl Cycle {
             trigger.end(status, reason, now);
         }
         let plan = CyclePlan::new(images, left_out).following(policy);
-        let plan = match self.record.options.plan_only {
-            true => plan.part(|_| false),
-            false => plan,
-        };
-        self.follow_plan(plan, now);
+        let is_here = !self.record.options.plan_only;
+        self.follow_plan(plan.part(|_| is_here), now);
     }
 
     /// Takes the plan in, and begins what it asks for here.

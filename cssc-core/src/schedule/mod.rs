@@ -4,7 +4,7 @@ mod interval;
 
 use std::iter::FusedIterator;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 
 use crate::dialect::Dialect;
 
@@ -118,6 +118,27 @@ impl Schedule {
     /// ```
     pub fn overdue_since(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.next_after(last).filter(|run| *run <= now)
+    }
+
+    /// The run that is due for somebody who looks at intervals of `within`, now at `at`: after `at`
+    /// less `within`, and at `at` at the latest. Whoever looks at such intervals misses no run and
+    /// sees none twice.
+    ///
+    /// ```
+    /// use chrono::TimeDelta;
+    /// use cssc_core::{Dialect, Schedule};
+    ///
+    /// let created = "2024-01-03T09:30:00Z".parse()?;
+    /// let schedule = Schedule::new("7d".parse()?, created, Dialect::Documented);
+    /// let due = |at: &str| schedule.due(at.parse().unwrap(), TimeDelta::days(1)).is_some();
+    /// assert!(!due("2024-01-07T03:00:00Z"));
+    /// assert!(due("2024-01-08T03:00:00Z"));
+    /// assert!(!due("2024-01-09T03:00:00Z"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn due(&self, at: DateTime<Utc>, within: TimeDelta) -> Option<DateTime<Utc>> {
+        let since = at.checked_sub_signed(within);
+        self.overdue_since(since.unwrap_or(DateTime::<Utc>::MIN_UTC), at)
     }
 
     /// The runs after `instant`, in order, to the end of time.

@@ -207,6 +207,19 @@ proptest! {
     }
 
     #[test]
+    fn who_looks_every_day_misses_no_run_and_sees_none_twice(
+        schedule in schedule(),
+        first in instant(),
+        days in 1_i64..200,
+    ) {
+        let day = TimeDelta::days(1);
+        let seen: Vec<_> = (0..days).filter_map(|n| schedule.due(first + TimeDelta::days(n), day)).collect();
+        let last = first + TimeDelta::days(days - 1);
+        let runs: Vec<_> = schedule.runs_after(first - day).take_while(|run| *run <= last).collect();
+        prop_assert_eq!(seen, runs);
+    }
+
+    #[test]
     fn seconds_of_the_creation_do_not_matter(schedule in schedule()) {
         let created = schedule.created().with_second(0).unwrap().with_nanosecond(0).unwrap();
         let rounded = Schedule::new(schedule.interval(), created, schedule.dialect());

@@ -26,6 +26,9 @@ pub struct WorkflowSettings {
     /// How often a step is tried before it has failed; 3 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<NonZeroU32>,
+    /// Whether a record of each cycle is kept in the registry; false by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<bool>,
 }
 
 impl WorkflowSettings {
@@ -36,6 +39,7 @@ impl WorkflowSettings {
             limit: self.limit.or(others.limit),
             patcher: self.patcher.or(others.patcher),
             attempts: self.attempts.or(others.attempts),
+            record: self.record.or(others.record),
         }
     }
 
@@ -53,6 +57,11 @@ impl WorkflowSettings {
     pub fn effective_attempts(self) -> NonZeroU32 {
         const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
         self.attempts.unwrap_or(THREE)
+    }
+
+    /// Whether records are kept in the registry, in the end.
+    pub fn keeps_records(self) -> bool {
+        self.record.unwrap_or_default()
     }
 
     /// What patches, in the end.

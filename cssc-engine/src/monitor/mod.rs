@@ -126,7 +126,10 @@ impl Monitor {
                 figures.running = false;
                 figures.summary = cycle.summary();
             }
-            RunnerEvent::Begun { .. } | RunnerEvent::Checked | RunnerEvent::Canceled => {}
+            RunnerEvent::Begun { .. }
+            | RunnerEvent::Checked
+            | RunnerEvent::Canceled
+            | RunnerEvent::NotRecorded(_) => {}
         }
     }
 

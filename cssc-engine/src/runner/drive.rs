@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, Interrupt, NextStep, RunId, Step,
-    StepFailure, StepOutcome,
+    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, CycleReport, Interrupt, NextStep,
+    RunId, Step, StepFailure, StepOutcome,
 };
 use cssc_registry::{TagDeletion, delete_tag};
 
 use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
+use crate::records::{DEFAULT_KEPT, Records};
 use crate::reports::Reports;
 use crate::state::{StateError, StoredWorkflow};
 use crate::step::plan::check_tools;
@@ -125,10 +126,28 @@ impl Execution<'_> {
             folder.remove_runs();
             // What cannot be kept is made anew whenever it is asked for.
             let report = workflow::report(runner.state, self.workflow.id, &cycle);
-            let _ = report.and_then(|report| runner.state.keep_report(&report));
+            if let Ok(report) = report {
+                let _ = runner.state.keep_report(&report);
+                self.record(&cycle, &report);
+            }
         }
         (self.observe)(RunnerEvent::Ended { cycle: &cycle });
         Ok(cycle)
+    }
+
+    /// Keeps a record in the registry, where the workflow says so.
+    fn record(&mut self, cycle: &Cycle, report: &CycleReport) {
+        let options = cycle.record().options();
+        if !options.settings.keeps_records() || options.until.is_some() || options.plan_only {
+            return;
+        }
+        let (registry, settings) = (self.runner.registry, self.runner.settings);
+        let keep = settings.keep_records.unwrap_or(DEFAULT_KEPT);
+        let kept =
+            Records::list(registry).and_then(|mut records| records.write(registry, report, keep));
+        if let Err(error) = kept {
+            (self.observe)(RunnerEvent::NotRecorded(&error));
+        }
     }
 
     /// Does the part of a cycle that was planned elsewhere.

@@ -5,6 +5,7 @@ mod error;
 mod folder;
 mod serve;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -20,7 +21,7 @@ pub use serve::ServeEvent;
 
 use crate::state::{State, StateError, StoredWorkflow};
 use crate::tool::{Access, Patchers, Scanner, SignCommand, StopToken, TestCommand};
-use cssc_registry::{ListOptions, RegistryClient};
+use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 use drive::Execution;
 use folder::WorkFolder;
 
@@ -112,6 +113,9 @@ pub struct RunnerSettings {
     pub list: ListOptions,
     /// How many runs are kept at least, the newest; all of them by default.
     pub keep_runs: Option<u32>,
+    /// How many cycles are kept in the registry, the newest, where records are kept there; 400 by
+    /// default.
+    pub keep_records: Option<NonZeroU32>,
     /// Where reports and credentials of runs are put; beside the state file by default.
     pub folder: Option<PathBuf>,
 }
@@ -149,6 +153,8 @@ pub enum RunnerEvent<'a> {
     Checked,
     /// Somebody canceled the cycle.
     Canceled,
+    /// No record of the cycle could be kept in the registry.
+    NotRecorded(&'a RegistryError),
     /// The cycle ended, or the runner was stopped before it did.
     Ended {
         /// The cycle as it is now.

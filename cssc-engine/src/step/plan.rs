@@ -32,7 +32,7 @@ pub(super) fn perform(
     let policy: Policy = workflow.policy().parse().map_err(|error| {
         StepError::permanent(format!("the policy is not valid: {}", one_line(&error)))
     })?;
-    if step.checks_tools {
+    if !step.for_others {
         let settings = workflow.settings();
         check_tools(
             step.patcher.unwrap_or(settings.effective_patcher()),
@@ -63,7 +63,7 @@ pub(super) fn perform(
         .filter(|row| step.takes(&row.repository, row.tag.as_str()))
         .collect();
     left_out.extend(unknown_filters(&rows, &left_out, step));
-    let (mut images, not_pinned) = pin(&rows, step.measures, context);
+    let (mut images, not_pinned) = pin(&rows, step.for_others, context);
     if let Some(interrupt) = context.stop.interrupt() {
         return Err(StepError::Interrupted(interrupt));
     }

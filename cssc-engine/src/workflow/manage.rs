@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use cssc_core::workflow::WorkflowUpdate;
-use cssc_core::{Plan, Workflow};
+use cssc_core::{Plan, Tag, Workflow};
 use cssc_registry::RegistryClient;
 
 use super::annotations::{check_ours, decode, encode};
 use super::{WorkflowArtifact, WorkflowError, WorkflowErrorKind, cancel, read, require};
 use crate::policy_artifact::{PolicyArtifact, PolicyDeletion};
+use crate::records::Records;
 use crate::state::State;
 
 /// How long a deletion waits for whoever runs the workflow to take notice.
@@ -84,14 +85,16 @@ pub struct Deleted {
     pub policy: Option<PolicyDeletion>,
     /// Whether runs were kept here, which are gone now.
     pub runs: bool,
+    /// Records of cycles in the registry that could not be removed.
+    pub kept_records: Vec<Tag>,
 }
 
 /// Deletes the workflow of a registry: cancels what is queued or running, deletes the policy
-/// from the registry, and forgets the runs kept under `key`.
+/// and the records of cycles from the registry, and forgets the runs kept under `key`.
 ///
 /// # Errors
 ///
-/// Fails when there is neither a policy nor a run ([`WorkflowErrorKind::Absent`]), when another
+/// Fails when there is neither a policy nor a record nor a run ([`WorkflowErrorKind::Absent`]), when another
 /// client stored the policy and `take_over` does not say that it may be deleted
 /// ([`WorkflowErrorKind::Foreign`]), when the registry forbids deletion, and when whoever runs the
 /// workflow does not end within 30 seconds.
@@ -109,13 +112,16 @@ pub fn delete(
         Err(error) if error.is_absent() => None,
         Err(error) => return Err(error.into()),
     };
+    let records = Records::list(client)?;
+    let has_records = records.cycles().next().is_some();
     let Some(known) = known else {
         return match policy {
-            Some(_) => Ok(Deleted {
+            None if !has_records => Err(WorkflowError::absent()),
+            _ => Ok(Deleted {
                 policy,
                 runs: false,
+                kept_records: records.delete(client)?,
             }),
-            None => Err(WorkflowError::absent()),
         };
     };
     cancel(state, key, now)?;
@@ -130,6 +136,12 @@ pub fn delete(
         thread::sleep(LOOK);
         waited = waited.saturating_add(LOOK);
     }
+    // Whoever ran the cycle that was canceled has recorded it, perhaps.
+    let kept_records = Records::list(client)?.delete(client)?;
     let runs = state.delete_workflow(known.id)?;
-    Ok(Deleted { policy, runs })
+    Ok(Deleted {
+        policy,
+        runs,
+        kept_records,
+    })
 }

@@ -1,14 +1,16 @@
 //! Arguments that several commands of a workflow share.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
 use cssc_core::cycle::WORKFLOW_TYPE;
 use cssc_core::workflow::WorkflowSettings;
+use cssc_engine::records::DEFAULT_KEPT;
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
 
-use crate::args::{LimitArgs, RegistryArgs};
+use crate::args::{LimitArgs, RegistryArgs, parse_count};
 use crate::exit::Failure;
 use crate::running::tools::ToolArgs;
 
@@ -86,6 +88,13 @@ pub(crate) struct CycleArgs {
     /// Forget all but the newest runs, so many at least
     #[arg(long, value_name = "N", help_heading = "Tool options")]
     keep_runs: Option<u32>,
+    /// Keep a record of each cycle in the registry, so that `list` and `report` answer on any
+    /// machine; by default what the stored workflow says, or else none
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Tool options")]
+    record: Option<bool>,
+    /// How many cycles are kept in the registry, the newest
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEPT, value_parser = parse_count, help_heading = "Tool options")]
+    keep_records: NonZeroU32,
 }
 
 impl CycleArgs {
@@ -93,6 +102,7 @@ impl CycleArgs {
     pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
         let mut settings = self.tools.workflow_settings();
         settings.limit = self.limit.max_images;
+        settings.record = self.record;
         settings
     }
 
@@ -100,6 +110,7 @@ impl CycleArgs {
         let list = self.registry.list_options();
         RunnerSettings {
             keep_runs: self.keep_runs,
+            keep_records: Some(self.keep_records),
             ..self.tools.runner_settings(self.workflow_settings(), list)
         }
     }

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
 use cssc_engine::state::{SqliteState, State, StoredWorkflow};
-use cssc_engine::workflow;
 
 use super::args::{StateArgs, TypeArgs};
+use super::history::{self, Here, Known};
 use super::manage::time;
 use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
@@ -100,19 +100,29 @@ pub(crate) fn known_workflow(
 
 impl List {
     pub(super) fn run(&self) -> Outcome {
-        let state = self.state.open_existing()?;
-        let known = known_workflow(&state, &self.registry)?;
-        let cycle = workflow::cycle(&state, &known.key, None)?;
-        let rows: Vec<StatusRow> = cycle
-            .iter()
-            .flat_map(Cycle::rows)
-            .filter(|row| {
-                self.run_status
-                    .is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
-            })
-            .collect();
-        rows::print(self.format.output, || rows.iter())?;
-        let has_failed = tell_what_rows_do_not(&state, &known, cycle.as_ref())?;
+        let known = history::find(&self.registry, &self.state, None)?;
+        let rows: Vec<StatusRow> = match &known {
+            Known::Here(here) => here.cycle.iter().flat_map(Cycle::rows).collect(),
+            Known::Recorded(report) => {
+                let images = report.images().iter();
+                images.map(|image| image.row.clone()).collect()
+            }
+        };
+        let is_asked_for = |row: &&StatusRow| {
+            self.run_status
+                .is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
+        };
+        let rows: Vec<&StatusRow> = rows.iter().filter(is_asked_for).collect();
+        rows::print(self.format.output, || rows.iter().copied())?;
+        let has_failed = match &known {
+            Known::Here(here) => tell_what_rows_do_not(here)?,
+            Known::Recorded(report) => {
+                if let Some(problem) = report.problem() {
+                    output::error(problem);
+                }
+                report.problem().is_some()
+            }
+        };
         Ok(Answer::from_good(!has_failed || !rows.is_empty()))
     }
 }
@@ -160,16 +170,13 @@ impl Row<11> for &StatusRow {
 
 /// Tells what is queued, that nobody goes on with the cycle, and why there is no plan; whether
 /// there is none because the trigger failed.
-fn tell_what_rows_do_not(
-    state: &SqliteState,
-    known: &StoredWorkflow,
-    cycle: Option<&Cycle>,
-) -> Result<bool, Failure> {
+fn tell_what_rows_do_not(here: &Here) -> Result<bool, Failure> {
+    let (state, known) = (&here.state, &here.workflow);
     let queued = state.queued(known.id)?.len();
     if queued > 0 {
         output::note(&format!("{} queued", output::noun(queued, "cycle")));
     }
-    let Some(cycle) = cycle else {
+    let Some(cycle) = &here.cycle else {
         output::note("no cycle has begun yet");
         return Ok(false);
     };
@@ -190,15 +197,21 @@ fn tell_what_rows_do_not(
 
 impl Report {
     pub(super) fn run(&self) -> Outcome {
-        let state = self.state.open_existing()?;
-        let known = known_workflow(&state, &self.registry)?;
-        let cycle = workflow::cycle(&state, &known.key, self.cycle)?.ok_or_else(|| {
-            Failure::No(match self.cycle {
-                Some(cycle) => format!("no cycle `{cycle}` of `{}` is kept here", known.key),
-                None => "no cycle has begun yet".to_owned(),
-            })
-        })?;
-        let report = workflow::report(&state, known.id, &cycle)?;
+        let report = match history::find(&self.registry, &self.state, self.cycle)? {
+            Known::Recorded(report) => *report,
+            Known::Here(here) => match &here.cycle {
+                Some(cycle) => here.report(cycle)?,
+                None => {
+                    return Err(Failure::No(match self.cycle {
+                        Some(cycle) => format!(
+                            "no cycle `{cycle}` of `{}` is kept here, nor recorded in the registry",
+                            here.workflow.key
+                        ),
+                        None => "no cycle has begun yet".to_owned(),
+                    }));
+                }
+            },
+        };
         self.format.print(&report)?;
         Ok(Answer::Yes)
     }

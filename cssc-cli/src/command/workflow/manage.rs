@@ -4,16 +4,18 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use cssc_core::cycle::{CycleId, Status, Task};
+use cssc_core::cycle::{CycleId, CycleReport, Status, Task};
 use cssc_core::plan::ImageLimit;
 use cssc_core::workflow::{NothingToUpdate, PatcherKind, WorkflowUpdate};
 use cssc_core::{Dialect, Interval, Plan, Policy, Schedule, Workflow};
 use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyDeletion};
+use cssc_engine::records::RECORD_REPOSITORY;
 use cssc_engine::state::{MemoryState, State};
 use cssc_engine::workflow::{self, CanceledCycle, WorkflowArtifact};
 use serde::Serialize;
 
 use super::args::{CycleArgs, StateArgs, TypeArgs};
+use super::history::newer_record;
 use super::run;
 use crate::args::{
     DialectArgs, Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs, parse_interval,
@@ -83,7 +85,7 @@ pub(crate) struct Update {
     format: FormatArgs,
 }
 
-/// Show the schedule, the last cycle on this machine, the next run and the tasks
+/// Show the schedule, the last cycle, the next run and the tasks
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
@@ -138,6 +140,8 @@ struct Shown {
     max_images: Option<u64>,
     patcher: PatcherKind,
     attempts: NonZeroU32,
+    /// Whether cycles are recorded in the registry.
+    record: bool,
     policy_digest: String,
     tasks: [&'static str; 3],
 }
@@ -158,6 +162,7 @@ impl Shown {
             max_images: settings.effective_limit().get(),
             patcher: settings.effective_patcher(),
             attempts: settings.effective_attempts(),
+            record: settings.keeps_records(),
             policy_digest: artifact.digest.to_string(),
             tasks: Task::ALL.map(Task::as_str),
         }
@@ -299,7 +304,7 @@ impl AtOnceArgs {
     }
 }
 
-/// The last cycle that this machine has run, and since when the next is overdue; nothing is known
+/// The last cycle that this machine has run or the registry has recorded, and since when the next is overdue; nothing is known
 /// of either where no cycle was run.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -318,24 +323,24 @@ struct LastCycle {
 }
 
 impl History {
-    fn of(state: &dyn State, key: &str, schedule: &Schedule) -> Result<Self, Failure> {
-        let known = state.workflow(key)?;
-        let newest = known
-            .map(|known| state.current_cycle(known.id))
-            .transpose()?;
-        let Some(newest) = newest.flatten() else {
-            return Ok(Self::default());
-        };
-        let started = newest.id.started();
-        let cycle = state.cycle(newest.id)?;
+    fn of(
+        registry: &Registry,
+        state: Option<&dyn State>,
+        schedule: &Schedule,
+    ) -> Result<Self, Failure> {
+        let here = state
+            .map(|state| LastCycle::here(state, &registry.workflow_key()))
+            .transpose()?
+            .flatten();
+        let newest = here.as_ref().map(|cycle| cycle.id);
+        let recorded = newer_record(registry.client(), newest);
+        let last = recorded.as_ref().map(LastCycle::recorded).or(here);
+        let overdue = last
+            .as_ref()
+            .and_then(|last| schedule.overdue_since(last.id.started(), Utc::now()));
         Ok(Self {
-            last_cycle: cycle.map(|cycle| LastCycle {
-                id: newest.id,
-                status: cycle.record().status(),
-                started: time(started),
-                finished: cycle.record().finished().map(time),
-            }),
-            overdue_since: schedule.overdue_since(started, Utc::now()).map(time),
+            overdue_since: overdue.map(time),
+            last_cycle: last,
         })
     }
 
@@ -355,6 +360,35 @@ impl History {
     }
 }
 
+impl LastCycle {
+    /// The last cycle that this machine has run.
+    fn here(state: &dyn State, key: &str) -> Result<Option<Self>, Failure> {
+        let Some(known) = state.workflow(key)? else {
+            return Ok(None);
+        };
+        let Some(newest) = state.current_cycle(known.id)? else {
+            return Ok(None);
+        };
+        let cycle = state.cycle(newest.id)?;
+        Ok(cycle.map(|cycle| Self {
+            id: newest.id,
+            status: cycle.record().status(),
+            started: time(newest.id.started()),
+            finished: cycle.record().finished().map(time),
+        }))
+    }
+
+    /// A cycle that the registry has a record of.
+    fn recorded(report: &CycleReport) -> Self {
+        Self {
+            id: report.cycle(),
+            status: report.status(),
+            started: time(report.cycle().started()),
+            finished: report.finished().map(time),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct ShownWithHistory {
     #[serde(flatten)]
@@ -368,13 +402,9 @@ impl Show {
         let registry = Registry::open(&self.registry)?;
         let artifact = workflow::require(registry.client())?;
         let shown = Shown::new(&registry, &artifact);
-        let history = match self.state.open_if_there()? {
-            Some(state) => {
-                let schedule = artifact.workflow.schedule();
-                History::of(&state, &registry.workflow_key(), &schedule)?
-            }
-            None => History::default(),
-        };
+        let state = self.state.open_if_there()?;
+        let state = state.as_ref().map(|state| -> &dyn State { state });
+        let history = History::of(&registry, state, &artifact.workflow.schedule())?;
         if self.format.output == Format::Json {
             output::json(&ShownWithHistory { shown, history })?;
             return Ok(Answer::Yes);
@@ -392,6 +422,10 @@ impl Show {
             ("max images", ImageLimit::from(shown.max_images).to_string()),
             ("patcher", shown.patcher.to_string()),
             ("attempts", shown.attempts.to_string()),
+            (
+                "recorded",
+                if shown.record { "yes" } else { "no" }.to_owned(),
+            ),
             (
                 "policy",
                 format!("{POLICY_REPOSITORY}:{POLICY_TAG}@{}", shown.policy_digest),
@@ -436,6 +470,11 @@ impl Delete {
                 "deleted the workflow; the manifest of its policy stays, other tags share it",
             ),
             None => output::note("there was no policy any more; deleted the runs"),
+        }
+        for tag in &deleted.kept_records {
+            output::warning(&format!(
+                "`{RECORD_REPOSITORY}:{tag}` is left over in the registry"
+            ));
         }
         Ok(Answer::Yes)
     }

@@ -1,6 +1,7 @@
 //! `cssc workflow`: policies that run on a schedule.
 
 mod args;
+mod history;
 mod list;
 mod manage;
 mod run;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cycle::machine::Cycle;
 use crate::cycle::row::{NO_RESULT, StatusRow};
+use crate::cycle::run::Run;
 use crate::name::Platform;
 use crate::scan::Finding;
 
@@ -87,14 +88,9 @@ impl ImageReport {
                 .databases
                 .extend(scan_run.scan().and_then(|scan| scan.database));
             let runs = [Some(scan_run), standing.patch_run].into_iter().flatten();
-            image.ended = runs
-                .filter_map(|run| run.finished())
-                .chain(image.ended)
-                .max();
+            image.ended = runs.filter_map(Run::finished).chain(image.ended).max();
         }
-        let published = cycle
-            .publishing_run_of(index)
-            .and_then(|run| run.finished());
+        let published = cycle.publishing_run_of(index).and_then(Run::finished);
         let is_done = image.row.outcome.is_some();
         image.ended = image.ended.max(published).filter(|_| is_done);
         image.databases.sort_unstable();

@@ -230,7 +230,11 @@ impl CycleDocument {
             cause: document.cause,
             options: CycleOptions {
                 until: document.until,
-                settings: options.settings.or(document.settings),
+                settings: WorkflowSettings {
+                    // Whoever finishes keeps the record.
+                    record: None,
+                    ..options.settings.or(document.settings)
+                },
                 ..options
             },
             status: Status::Queued,

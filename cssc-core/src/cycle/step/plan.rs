@@ -33,13 +33,11 @@ pub struct PlanStep {
     /// Whether the cycle patches at all: without it the registry is not written to.
     #[serde(default = "yes")]
     pub patches: bool,
-    /// Whether whoever plans also scans and patches: then the tools are checked and the scanner is
-    /// made ready first, so that what is missing is found out before an hour of scans.
-    #[serde(default = "yes")]
-    pub checks_tools: bool,
-    /// Whether to find out how large the images are.
+    /// Whether others scan and patch. Then the images are measured, so that the work can be shared
+    /// out, and no tool is needed here; otherwise the tools are checked and the scanner is made
+    /// ready first, so that what is missing is found out before an hour of scans.
     #[serde(default)]
-    pub measures: bool,
+    pub for_others: bool,
 }
 
 fn yes() -> bool {
