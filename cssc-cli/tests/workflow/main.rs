@@ -19,7 +19,7 @@ mod shards;
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -296,14 +296,11 @@ fn documents_that_do_not_belong_are_refused() {
         "{}",
         said.err
     );
-    let over = format!(
-        "cycle plan --out {} --max-images 0",
-        bench.file("over.json").display()
-    );
-    bench.said(&over).exits(2);
     bench.registry.push("python", &["3.12"], "CVE-2=2.0");
-    let over = over.replace("--max-images 0", "--max-images 1");
-    let said = bench.said(&over).exits(1);
+    let over = bench.file("over.json").display().to_string();
+    let said = bench
+        .said(&format!("cycle plan --out {over} --max-images 1"))
+        .exits(1);
     assert!(said.err.contains("(--max-images)"), "{}", said.err);
     assert!(!bench.file("over.json").exists());
 }
