@@ -195,13 +195,35 @@ impl Registry {
         match self.tags.get(step.tag.as_str()) {
             Some(there) if *there == published => {}
             Some(there) if step.replaces.as_ref() != Some(there) => {
-                return PublishOutcome::TagTaken.into();
+                return if self.is_same_work(&published, there) {
+                    PublishOutcome::Published(there.clone()).into()
+                } else {
+                    PublishOutcome::TagTaken.into()
+                };
             }
             _ => {
                 self.tags.insert(step.tag.to_string(), published.clone());
             }
         }
         PublishOutcome::Published(published).into()
+    }
+}
+
+impl Registry {
+    /// Whether this cycle made both, of the same platforms of the same original.
+    fn is_same_work(&self, one: &Digest, other: &Digest) -> bool {
+        let made = |digest: &Digest| match self.indexes.get(digest) {
+            Some(exchanged) => exchanged
+                .iter()
+                .map(|one| match self.made.get(&one.patched) {
+                    Some(original) => original.clone(),
+                    None => one.patched.clone(),
+                })
+                .collect(),
+            None => Vec::from_iter(self.made.get(digest).cloned()),
+        };
+        let (one, other) = (made(one), made(other));
+        !one.is_empty() && one == other
     }
 }
 

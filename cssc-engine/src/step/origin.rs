@@ -12,7 +12,7 @@ use cssc_registry::{ImageManifest, RegistryClient};
 use serde_json::{Map, Value};
 
 use super::StepError;
-use super::content::{ContentError, MAX_CONFIG_LEN};
+use super::content::{self, ContentError, MAX_CONFIG_LEN};
 
 /// The name of the original: `registry/repository:tag`.
 pub(super) const NAME: &str = "dev.cssc.patch.origin.name";
@@ -119,6 +119,48 @@ fn take_object(parent: &mut Map<String, Value>, key: &str) -> Map<String, Value>
         Some(Value::Object(object)) => object,
         _ => Map::new(),
     }
+}
+
+/// What a manifest says of the cycle that made it and of its original.
+pub(super) struct MadeFrom {
+    cycle: Option<String>,
+    original: Option<Digest>,
+}
+
+impl MadeFrom {
+    pub(super) fn read(
+        registry: &dyn RegistryClient,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Self, ContentError> {
+        let manifest = content::manifest(registry, repository, digest)?;
+        let config;
+        let mut said = manifest.annotations();
+        if !said.contains_key(CYCLE) {
+            config = content::config(registry, repository, &manifest)?;
+            said = labels(&config);
+        }
+        Ok(Self {
+            cycle: said.get(CYCLE).map(|&cycle| cycle.to_owned()),
+            original: named(&said),
+        })
+    }
+
+    /// Whether this cycle made both, from one original.
+    pub(super) fn is_alike(&self, other: &Self, cycle: CycleId) -> bool {
+        let original = self.original.as_ref();
+        original.is_some_and(|original| self.is(cycle, original) && other.is(cycle, original))
+    }
+
+    /// Whether this cycle made it from this original.
+    pub(super) fn is(&self, cycle: CycleId, original: &Digest) -> bool {
+        self.cycle == Some(cycle.to_string()) && self.original.as_ref() == Some(original)
+    }
+}
+
+/// Whether annotations name this cycle.
+pub(super) fn is_of_cycle(entries: &BTreeMap<&str, &str>, cycle: CycleId) -> bool {
+    entries.get(CYCLE) == Some(&cycle.to_string().as_str())
 }
 
 /// The digest that annotations or labels name as the original.

@@ -6,7 +6,7 @@ use cssc_core::{Digest, Tag};
 use cssc_registry::{Image, ImageManifest, Reference, TagDeletion, delete_tag};
 
 use super::content::{self, ContentError};
-use super::origin::{self, Origin};
+use super::origin::{self, MadeFrom, Origin};
 use super::scan::kept_report;
 use super::{StepContext, StepError};
 use crate::tool::PatchRequest;
@@ -81,7 +81,6 @@ fn made_in(
     context: &StepContext<'_>,
 ) -> Result<Option<Digest>, StepError> {
     let (registry, repository) = (context.registry, &step.repository);
-    let cycle = step.cycle.to_string();
     let digest = match image {
         Image::Index(index) => {
             let mut platforms = index.platforms().iter();
@@ -92,17 +91,10 @@ fn made_in(
         }
         _ => digest,
     };
-    let manifest = content::manifest(registry, repository, &digest)?;
-    let config = content::config(registry, repository, &manifest)?;
-    let is_made = [manifest.annotations(), origin::labels(&config)]
-        .iter()
-        .any(|said| {
-            said.get(origin::CYCLE) == Some(&cycle.as_str())
-                && origin::named(said).as_ref() == Some(&step.manifest)
-        });
+    let made = MadeFrom::read(registry, repository, &digest)?;
     match image {
-        _ if is_made => Ok(Some(digest)),
-        Image::Index(index) if index.annotations().get(origin::CYCLE) == Some(&cycle.as_str()) => {
+        _ if made.is(step.cycle, &step.manifest) => Ok(Some(digest)),
+        Image::Index(index) if origin::is_of_cycle(&index.annotations(), step.cycle) => {
             Err(StepError::permanent(format!(
                 "this cycle has published `{repository}:{tag}` without a patch for {}",
                 step.platform

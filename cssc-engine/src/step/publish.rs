@@ -5,7 +5,7 @@ use cssc_core::cycle::{Exchange, PublishContent, PublishOutcome, PublishStep};
 use cssc_registry::{Image, Manifest, Reference};
 
 use super::attachments::Attachments;
-use super::origin::Origin;
+use super::origin::{self, MadeFrom, Origin};
 use super::statement::{self, Builder, Material};
 use super::{StepContext, StepError, content};
 
@@ -28,7 +28,11 @@ pub(super) fn perform(
     match registry.resolve(repository, &reference)? {
         Some(there) if there.digest == digest => return Ok(PublishOutcome::Published(digest)),
         Some(there) if step.replaces.as_ref() != Some(&there.digest) => {
-            return Ok(PublishOutcome::TagTaken);
+            return if is_done(step, &manifest, &there.digest, context)? {
+                Ok(PublishOutcome::Published(there.digest))
+            } else {
+                Ok(PublishOutcome::TagTaken)
+            };
         }
         _ => {}
     }
@@ -49,6 +53,52 @@ pub(super) fn perform(
             step.tag
         ))),
     }
+}
+
+/// Whether what the tag stands for was published by another worker of this cycle, which did the same
+/// work: patched the same platforms of the same original. No two builds are equal to the byte.
+fn is_done(
+    step: &PublishStep,
+    own: &Manifest,
+    there: &Digest,
+    context: &StepContext<'_>,
+) -> Result<bool, StepError> {
+    let reference = Reference::Digest(there.clone());
+    let there_image = content::image(context.registry, &step.repository, &reference);
+    match (Image::read(own), there_image) {
+        (Ok(Image::Manifest(_)), Ok((_, Image::Manifest(_)))) => {
+            is_same(step, &own.descriptor().digest, there, context)
+        }
+        (Ok(Image::Index(own)), Ok((_, Image::Index(there))))
+            if origin::is_of_cycle(&there.annotations(), step.cycle)
+                && own.platforms().len() == there.platforms().len() =>
+        {
+            for (own, there) in own.platforms().iter().zip(there.platforms()) {
+                let is_same_platform = own.platform == there.platform;
+                if !is_same_platform || !is_same(step, &own.digest, &there.digest, context)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether two manifests are the same, or this cycle made both from one original.
+fn is_same(
+    step: &PublishStep,
+    own: &Digest,
+    other: &Digest,
+    context: &StepContext<'_>,
+) -> Result<bool, StepError> {
+    let (registry, repository) = (context.registry, &step.repository);
+    if own == other {
+        return Ok(true);
+    }
+    let made = [own, other].map(|digest| MadeFrom::read(registry, repository, digest));
+    let [own, other] = made;
+    Ok(own?.is_alike(&other?, step.cycle))
 }
 
 /// Attaches to an index where it comes from, and has the image signed: nobody sees the tag before.

@@ -12,7 +12,7 @@ use cssc_engine::records::Records;
 use cssc_engine::runner::{PolicyReadError, RunnerErrorKind, RunnerEvent};
 use cssc_engine::state::MemoryState;
 use cssc_engine::tool::StopToken;
-use cssc_registry::ListOptions;
+use cssc_registry::{LayoutRegistry, ListOptions};
 
 use super::world::{Tools, World, image};
 
@@ -91,7 +91,7 @@ fn shards_do_together_what_one_process_does() {
     let cycle = alone.cycle(&Tools::new(&alone.registry));
     // The registry is kept while the world is told of other states.
     let folder = world.folder.path().join("images");
-    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let registry = LayoutRegistry::open(&folder).unwrap();
     let tools = Tools::new(&registry);
     let document = world.plan(&tools, 3);
     let results: Vec<ShardResult> = ["3/3", "1/3", "2/3"]
@@ -117,7 +117,7 @@ fn what_a_worker_published_before_it_died_is_done() {
     for (tag, is_index) in [("old", false), ("many", true)] {
         let mut world = World::new();
         let folder = world.folder.path().join("images");
-        let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+        let registry = LayoutRegistry::open(&folder).unwrap();
         let tools = Tools::new(&registry);
         let own = image(&["CVE-1"], &[], 0);
         if is_index {
@@ -166,10 +166,57 @@ fn what_a_worker_published_before_it_died_is_done() {
 }
 
 #[test]
+fn of_two_workers_that_do_the_same_shard_one_publishes_and_both_say_so() {
+    for (tag, is_index) in [("old", false), ("many", true)] {
+        let mut world = World::new();
+        let folder = world.folder.path().join("images");
+        let registry = LayoutRegistry::open(&folder).unwrap();
+        let tools = Tools::new(&registry);
+        let own = image(&["CVE-1"], &[], 0);
+        if is_index {
+            world.push_index(tag, &[own, image(&[], &[], 3).of("arm64")]);
+        } else {
+            world.push(tag, &own);
+        }
+        let document = world.plan(&tools, 1);
+        let mut twin = World {
+            registry: LayoutRegistry::open(&folder).unwrap(),
+            ..World::new()
+        };
+        let mut other = None;
+        let mut publishes = false;
+        let shard = (&document, "1/1");
+        let cycle = world.shard(
+            &tools,
+            shard,
+            &StopToken::default(),
+            &mut |event| match event {
+                RunnerEvent::Done { assignment, .. }
+                    if assignment.step.kind() == StepKind::Verify && !publishes =>
+                {
+                    // Another worker comes and is done, before this one publishes what it has made.
+                    publishes = true;
+                    other = Some(twin.result(&tools, &document, "1/1"));
+                }
+                _ => {}
+            },
+        );
+        let own = ShardResult::new(&cycle, "1/1".parse().unwrap(), None);
+        let row = &own.images()[0].row;
+        assert_eq!(row.outcome, Some(ImageOutcome::Patched), "{row:?}");
+        let other = other.unwrap();
+        assert_eq!(row.patched_digest, other.images()[0].row.patched_digest);
+        assert_eq!(tools.patches.lock().unwrap()[&format!("python:{tag}")], 2);
+        let report = world.finish(&document, &[own, other]);
+        assert_eq!(report.summary().patched, 1);
+    }
+}
+
+#[test]
 fn a_tag_that_somebody_else_made_meanwhile_stays() {
     let mut world = World::new();
     let folder = world.folder.path().join("images");
-    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let registry = LayoutRegistry::open(&folder).unwrap();
     let tools = Tools::new(&registry);
     world.push("old", &image(&["CVE-1"], &[], 0));
     let document = world.plan(&tools, 1);
@@ -187,7 +234,7 @@ fn a_tag_that_somebody_else_made_meanwhile_stays() {
 fn what_a_killed_worker_left_is_cleared_away_by_who_finishes() {
     let mut world = World::new();
     let folder = world.folder.path().join("images");
-    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let registry = LayoutRegistry::open(&folder).unwrap();
     let tools = Tools::new(&registry);
     world.push("old", &image(&["CVE-1"], &[], 0));
     let document = world.plan(&tools, 2);
@@ -218,7 +265,7 @@ fn what_a_killed_worker_left_is_cleared_away_by_who_finishes() {
 fn a_document_of_another_registry_is_refused() {
     let mut world = World::new();
     let folder = world.folder.path().join("images");
-    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let registry = LayoutRegistry::open(&folder).unwrap();
     let tools = Tools::new(&registry);
     let document = world.plan(&tools, 1);
     let text = serde_json::to_string(&document).unwrap();
@@ -242,7 +289,7 @@ fn a_document_of_another_registry_is_refused() {
 fn records_of_two_finishers_are_put_together_and_the_oldest_go() {
     let mut world = World::new();
     let folder = world.folder.path().join("images");
-    let registry = cssc_registry::LayoutRegistry::open(&folder).unwrap();
+    let registry = LayoutRegistry::open(&folder).unwrap();
     let tools = Tools::new(&registry);
     super::three_images(&world);
     let two = NonZeroU32::new(2).unwrap();

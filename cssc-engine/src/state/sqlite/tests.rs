@@ -126,7 +126,7 @@ fn a_record_that_cannot_be_read_is_told() {
     store
         .connection()
         .execute_batch(
-            "INSERT INTO cycles VALUES (5, '19700101T000000Z-0005', 1, '{\"version\": 9}', NULL, 0, NULL)",
+            "INSERT INTO cycles VALUES (5, '19700101T000000Z-0005', 1, '{\"version\": 9}', NULL, NULL, 0, NULL)",
         )
         .unwrap();
     let current = store.current_cycle(workflow.id).unwrap().unwrap();
