@@ -10,6 +10,7 @@
 //! | [`step`] | performs one step of a cycle: the scan of an image, its patch … |
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
 //! | [`runner`] | has the steps of cycles performed, one cycle or for ever |
+//! | [`export`] | writes files for engines that run the cycles |
 //! | [`finish`] | puts together what the workers of a cycle did |
 //! | [`records`] | what is kept in the registry of cycles that have ended |
 //! | [`monitor`] | `/healthz` and `/metrics` of a workflow that is served |
@@ -23,6 +24,7 @@
 //! `sqlite` (default): state in a SQLite file.
 #![forbid(unsafe_code)]
 
+pub mod export;
 pub mod finish;
 pub mod monitor;
 pub mod policy_artifact;

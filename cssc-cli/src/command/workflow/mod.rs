@@ -1,6 +1,7 @@
 //! `cssc workflow`: policies that run on a schedule.
 
 mod args;
+mod export;
 mod history;
 mod list;
 mod manage;
@@ -33,8 +34,10 @@ pub(crate) enum Command {
     Run(Box<run::Run>),
     /// Run the cycles when their time comes, until stopped
     Serve(Box<run::Serve>),
-    /// Report on a cycle as JSON, `JUnit` XML or Markdown
+    /// Report on a cycle as JSON, `JUnit` XML, SARIF or Markdown
     Report(list::Report),
+    /// Write the files that have an engine run the stored workflow in shards
+    Export(Box<export::Export>),
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
@@ -48,6 +51,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Run(run) => run.run(),
         Command::Serve(serve) => serve.run(),
         Command::Report(report) => report.run(),
+        Command::Export(export) => export.run(),
     }
 }
 
