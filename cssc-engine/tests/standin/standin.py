@@ -10,7 +10,7 @@ words:
     after:CVE-4=2.0  a finding that comes with a patch
     os=alpine, os=none, os=windows, eosl   the operating system; debian by default
 
-STANDIN_FAULTS, or a file `faults` beside the output, holds what shall go wrong, with commas
+STANDIN_FAULTS, a file `faults` beside the output or `standin-faults` in STANDIN_FOLDER hold what shall go wrong, with commas
 between: `TOOL:FAULT[@IMAGE][#COUNT]`, for example `trivy:hang@python:3.11#1` for the first scan
 of an image, which may be a whole repository. Faults are
 
@@ -21,6 +21,7 @@ of an image, which may be a whole repository. Faults are
     fail     do nothing and end with 1
     exit1    do everything and end with 1
     nothing  do nothing and end with 0
+    kill     kill whoever has called it
     squash   patch, with all layers in one
     crash    do a half and die of a signal
     half     do a half and end with 0: half a report, an image without a manifest
@@ -64,8 +65,10 @@ def record(*words):
 def fault(tool, image, count, output):
     """The fault this call shall have, or none; some are over and done with here."""
     faults = os.environ.get("STANDIN_FAULTS", "")
-    file = pathlib.Path(output).with_name("faults")
-    if file.exists():
+    files = [pathlib.Path(output).with_name("faults")]
+    if os.environ.get("STANDIN_FOLDER"):
+        files.append(pathlib.Path(os.environ["STANDIN_FOLDER"], "standin-faults"))
+    for file in filter(pathlib.Path.exists, files):
         faults += "," + file.read_text(encoding="utf-8")
     for item in filter(None, faults.split(",")):
         item, _, times = item.partition("#")
@@ -88,6 +91,9 @@ def fault(tool, image, count, output):
             fail("failed on demand")
         if kind == "nothing":
             sys.exit(0)
+        if kind == "kill":
+            os.kill(os.getppid(), signal.SIGKILL)
+            sys.exit(1)
         return kind
     return None
 
