@@ -1,8 +1,7 @@
 //! Airflow, by its own scheduler.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The scheduler and what it needs, until the test ends.
 struct Scheduler<'a> {
     scenario: &'a Scenario,
-    processes: Vec<Child>,
+    process: Child,
 }
 
 impl<'a> Scheduler<'a> {
@@ -26,45 +25,28 @@ impl<'a> Scheduler<'a> {
             .env("AIRFLOW_HOME", folder.join("airflow"))
             .env("AIRFLOW__CORE__DAGS_FOLDER", scenario.project.join("dags"))
             .env("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-            .env("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
             .env("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+            .env("AIRFLOW__API__HOST", "127.0.0.1")
+            .env("AIRFLOW__API__PORT", "8797")
             .env(
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
-                "http://127.0.0.1:8793/execution/",
+                "http://127.0.0.1:8797/execution/",
             )
-            .env(
-                "AIRFLOW__API_AUTH__JWT_SECRET",
-                "a-secret-of-this-test-that-is-long-enough-for-hs512-0123456789",
-            )
-            .env("AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL", "5")
-            .env("CSSC_CYCLES", folder.join("cycles"))
-            .env("NO_PROXY", "127.0.0.1,localhost");
+            .env("CSSC_CYCLES", folder.join("cycles"));
         command
     }
 
     fn start(scenario: &'a Scenario) -> Self {
-        let migrated = Self::command(scenario, "db migrate").output().unwrap();
-        assert!(migrated.status.success(), "{migrated:?}");
-        let log = |name: &str| fs::File::create(scenario.bench.folder.path().join(name)).unwrap();
-        let processes = [
-            "api-server --host 127.0.0.1 --port 8793 --workers 1",
-            "scheduler",
-            "dag-processor",
-        ]
-        .map(|words| {
-            Self::command(scenario, words)
-                .stdout(Stdio::null())
-                .stderr(log(&format!(
-                    "airflow-{}",
-                    words.split(' ').next().unwrap()
-                )))
-                .spawn()
-                .unwrap()
-        });
-        Self {
-            scenario,
-            processes: processes.into(),
-        }
+        use std::os::unix::process::CommandExt as _;
+
+        let log = fs::File::create(scenario.bench.folder.path().join("airflow.log")).unwrap();
+        let process = Self::command(scenario, "standalone")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Self { scenario, process }
     }
 
     fn says(&self, words: &str) -> String {
@@ -72,30 +54,36 @@ impl<'a> Scheduler<'a> {
         String::from_utf8_lossy(&said.stdout).into_owned()
     }
 
-    /// Starts a run of the DAG, and waits for its end: whether it succeeded.
-    fn run(&self, name: &str) -> bool {
+    /// The first run is the scheduler's own, of the time that has come; others are asked for. Whether it
+    /// succeeded.
+    fn run(&self, turn: u32) -> bool {
         let begin = Instant::now();
-        let trigger = format!("dags trigger continuous_patching --run-id {name}");
-        while !Self::command(self.scenario, &trigger)
-            .output()
-            .unwrap()
-            .status
-            .success()
-        {
+        let words = match turn {
+            1 => "dags unpause continuous_patching --yes".to_owned(),
+            turn => format!("dags trigger continuous_patching --run-id turn-{turn}"),
+        };
+        let is_it = |run: &&serde_json::Value| {
+            let name = run["run_id"].as_str().unwrap_or_default();
+            match turn {
+                1 => name.starts_with("scheduled__"),
+                turn => name == format!("turn-{turn}"),
+            }
+        };
+        // It is known once the files were read.
+        while !self.says("dags list").contains("continuous_patching") {
             self.waited(begin, "the DAG is known");
         }
-        Self::command(self.scenario, "dags unpause continuous_patching --yes")
-            .output()
-            .unwrap();
+        self.says(&words);
         loop {
             let runs = self.says("dags list-runs continuous_patching --output json");
-            let runs = runs.find('[').map_or("[]", |at| &runs[at..]);
+            // Warnings stand before it.
+            let runs = runs
+                .lines()
+                .find(|line| line.starts_with("[{"))
+                .unwrap_or("[]");
             let runs: serde_json::Value = serde_json::from_str(runs).unwrap_or_default();
-            let mut runs = runs.as_array().into_iter().flatten();
-            let state = runs
-                .find(|run| run["run_id"] == name)
-                .map(|run| run["state"].clone());
-            match state.as_ref().and_then(|state| state.as_str()) {
+            let state = runs.as_array().into_iter().flatten().find(is_it);
+            match state.and_then(|run| run["state"].as_str()) {
                 Some("success") => return true,
                 Some("failed") => return false,
                 _ => self.waited(begin, "the run has ended"),
@@ -105,15 +93,8 @@ impl<'a> Scheduler<'a> {
 
     fn waited(&self, begin: Instant, what: &str) {
         if begin.elapsed() > PATIENCE {
-            for entry in fs::read_dir(self.scenario.bench.folder.path())
-                .unwrap()
-                .flatten()
-            {
-                if entry.file_name().to_string_lossy().starts_with("airflow-") {
-                    let text = fs::read(entry.path()).unwrap();
-                    let _ = std::io::stderr().write_all(&text);
-                }
-            }
+            let log = self.scenario.bench.folder.path().join("airflow.log");
+            eprintln!("{}", fs::read_to_string(log).unwrap());
             unreachable!("waited in vain until {what}");
         }
         thread::sleep(Duration::from_millis(500));
@@ -122,13 +103,17 @@ impl<'a> Scheduler<'a> {
 
 impl Drop for Scheduler<'_> {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            let id = process.id().to_string();
-            let _ = Command::new("kill").args(["-s", "TERM", &id]).status();
-        }
-        for process in &mut self.processes {
-            let _ = process.wait();
-        }
+        // With all that it has started.
+        let group = format!("-{}", self.process.id());
+        let kill = |signal| {
+            Command::new("kill")
+                .args(["-s", signal, "--", &group])
+                .status()
+        };
+        let _ = kill("TERM");
+        thread::sleep(Duration::from_secs(2));
+        let _ = kill("KILL");
+        let _ = self.process.wait();
     }
 }
 
@@ -146,6 +131,6 @@ fn airflow_runs_cycles() {
     let mut turn = 0;
     scenario.play(|| {
         turn += 1;
-        scheduler.run(&format!("turn-{turn}"))
+        scheduler.run(turn)
     });
 }

@@ -23,3 +23,12 @@ mod github;
 mod gitlab;
 mod processes;
 mod scenario;
+
+/// Whether the engines are to be tried, which takes minutes, and are there.
+fn has_engines(tools: &[&str]) -> bool {
+    if std::env::var_os("CSSC_ENGINES").is_none() {
+        eprintln!("left out: `.ci/test engines` runs it");
+        return false;
+    }
+    support::has_tools(tools)
+}

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::bench::Bench;
-use crate::support::has_tools;
+use crate::has_engines;
 
 /// What goes wrong in the first cycle: one image cannot be scanned, and over another the worker is
 /// killed.
@@ -25,7 +25,7 @@ impl Scenario {
     /// A registry with three vulnerable images, one for each shard, a stored workflow, and the files
     /// for an engine; none where a tool is missing.
     pub(crate) fn new(engine: &str, tools: &[&str]) -> Option<Self> {
-        if !has_tools(tools) {
+        if !has_engines(tools) {
             return None;
         }
         let bench = Bench::new()?;

@@ -48,7 +48,7 @@ cssc cycle run --registry "$REGISTRY" --cycle "$FOLDER/cycle.json" \
 
 FINISH = r"""
 set -eu
-if ! [ -f "$FOLDER/cycle.json" ]; then exit 99; fi
+if [ -f "$FOLDER/not-due" ]; then exit 99; fi
 mkdir -p "$FOLDER/results"
 cssc cycle finish --registry "$REGISTRY" --cycle "$FOLDER/cycle.json" "$FOLDER/results"
 """
@@ -67,7 +67,8 @@ with DAG(
     plan = BashOperator(
         task_id="plan",
         bash_command=PLAN,
-        env=ENV | {"AT": "{{ data_interval_end or '' }}"},
+        # The time it was planned for; nothing when somebody has started it.
+        env=ENV | {"AT": "{{ data_interval_end | default('', true) }}"},
         append_env=True,
         skip_on_exit_code=SKIP,
         execution_timeout=datetime.timedelta(hours=1),

@@ -242,7 +242,12 @@ impl Export {
                 r#" --at "{{workflow.scheduledTime}}""#,
                 "touch /cycle/not-due; exit 0",
             ),
-            Engine::Airflow => (0, r#"[ -n "$AT" ]"#, r#" --at "$AT""#, "exit 99"),
+            Engine::Airflow => (
+                0,
+                r#"[ -n "$AT" ]"#,
+                r#" --at "$AT""#,
+                r#"touch "$FOLDER/not-due"; exit 99"#,
+            ),
         };
         [
             format!("if {condition}; then"),
