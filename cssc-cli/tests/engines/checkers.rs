@@ -81,6 +81,14 @@ fn github_takes_the_files() {
         &files,
     );
     checks("zizmor", "--offline", &files);
+    let action = Path::new(env!("CARGO_MANIFEST_DIR")).join("../action.yml");
+    let action = [action];
+    checks(
+        "check-jsonschema",
+        "--builtin-schema vendor.github-actions",
+        &action,
+    );
+    checks("zizmor", "--offline", &action);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod airflow;
 mod checkers;
 mod github;
 mod gitlab;
+mod integrations;
 mod processes;
 mod scenario;
 
