@@ -5,23 +5,25 @@
 //! lists the tags and reads the manifest and the config of each of them over HTTP from a server in this process, and keeps
 //! every run, with its log, in SQLite. The answer is checked: every image was scanned and is clean.
 
+mod support;
+
 use std::fs;
 use std::io::Write as _;
 use std::num::NonZeroU32;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cssc_core::Registry;
 use cssc_core::cycle::{Cause, CycleOptions};
 use cssc_core::plan::ImageLimit;
 use cssc_core::workflow::WorkflowSettings;
-use cssc_core::{Dialect, Registry, Workflow};
-use cssc_engine::runner::{PolicyReadError, Runner, RunnerSettings};
+use cssc_engine::runner::{Runner, RunnerSettings};
 use cssc_engine::state::SqliteState;
 use cssc_engine::tool::{Access, Copa, StopToken, ToolOptions, Trivy};
-use cssc_registry::testing::{PagedTags, Paging, Reply, TestRegistry};
+use cssc_registry::testing::TestRegistry;
 use cssc_registry::{OciOptions, OciRegistry};
+use support::{policy, scanner, server};
 
 const IMAGES: usize = 2_000;
 const JOBS: u32 = 16;
@@ -29,63 +31,11 @@ const ROUNDS: usize = 3;
 /// What the design allows.
 const TARGET: f64 = 1.2;
 
-const SCANNER: &str = r#"#!/bin/sh
-case "$*" in
-    --version) echo 'Version: 0.76.0'; exit ;;
-    *--download-db-only*) exit ;;
-esac
-while [ $# -gt 1 ]; do
-    case $1 in --output) report=$2 ;; esac
-    shift
-done
-sleep 0.05
-printf %s '{"SchemaVersion": 2, "Metadata": {"OS": {"Family": "debian", "Name": "12"}},
-"Results": [{"Class": "os-pkgs", "Type": "debian", "Packages": [{"Name": "p"}]}]}' >"$report"
-"#;
-
-const CONFIG: &str =
-    r#"{"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}}"#;
-
-/// The manifest of a tag: no two are equal, or they would be scanned once.
-fn manifest(tag: &str) -> String {
-    format!(
-        r#"{{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-"config": {{"mediaType": "application/vnd.oci.image.config.v1+json", "size": 86,
-"digest": "sha256:71822e078d9ff757d8538a22f358691ad2ff346e5d9ab70be481b72d3bf8a88d"}},
-"layers": [], "annotations": {{"tag": "{tag}"}}}}"#
-    )
-}
-
-fn server() -> TestRegistry {
-    let tags = (0..IMAGES).map(|number| format!("3.11.{number:04}-slim"));
-    let held = PagedTags::new(Paging::Azure).repository("python", tags);
-    TestRegistry::start(move |request| {
-        if let Some((_, tag)) = request.path().split_once("/manifests/") {
-            let kind = "application/vnd.oci.image.manifest.v1+json";
-            let manifest = manifest(tag);
-            Reply::new(200).header("content-type", kind).body(manifest)
-        } else if request.path().contains("/blobs/") {
-            Reply::new(200).body(CONFIG)
-        } else {
-            held.answer(request)
-        }
-    })
-    .expect("a port")
-}
-
 /// One cycle from the listing to its end.
 fn cycle(server: &TestRegistry, scanner: &Path, folder: &Path) -> Duration {
     let host: Registry = server.host().parse().expect("a valid host");
     let registry = OciRegistry::new(&host, OciOptions::default().anonymous()).expect("a client");
     let state = SqliteState::open(folder.join("state.db")).expect("a state file");
-    let policy = || -> Result<Workflow, PolicyReadError> {
-        let policy = r#"{"version": "v1", "tag-convention": "incremental",
-            "repositories": [{"repository": "python", "tags": ["*"]}]}"#;
-        let created = "2024-01-03T09:30:00Z".parse().expect("a time");
-        let schedule = "7d".parse().expect("a schedule");
-        let dialect = Dialect::Documented;
-        Ok(Workflow::new(policy.to_owned(), schedule, dialect, created))
-    };
     let mut workflow = WorkflowSettings::default();
     workflow.limit = Some(ImageLimit::NONE);
     let settings = RunnerSettings {
@@ -148,10 +98,8 @@ fn median(mut times: Vec<Duration>) -> f64 {
 fn main() {
     let folder = std::env::temp_dir().join(format!("cssc-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
-    let scanner: PathBuf = folder.join("trivy");
-    fs::write(&scanner, SCANNER).expect("a script");
-    fs::set_permissions(&scanner, fs::Permissions::from_mode(0o755)).expect("a program");
-    let server = server();
+    let scanner = scanner(&folder);
+    let server = server(IMAGES);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     // In turns, so that a busy moment hits both.
     for round in 0..ROUNDS {
