@@ -129,6 +129,13 @@ impl Records {
     ) -> Result<Tag, RegistryError> {
         let document = serde_json::to_vec(report)
             .map_err(|error| RegistryError::input(format!("cannot write a record: {error}")))?;
+        if u64::try_from(document.len()).unwrap_or(u64::MAX) > content::MAX_DOCUMENT_LEN {
+            return Err(RegistryError::input(format!(
+                "the record has {} MB, and records of more than {} MB are not read back",
+                document.len() >> 20,
+                content::MAX_DOCUMENT_LEN >> 20
+            )));
+        }
         let digest = digest::of(&document);
         let digest = digest.hex().get(..DIGEST_LEN).unwrap_or_default();
         let tag: Tag = format!("{}.{digest}", report.cycle())

@@ -78,8 +78,9 @@ impl Scenario {
         fs::write(self.bench.folder.path().join("standin-faults"), faults).unwrap();
     }
 
-    /// Has the engine run three cycles: one with a worker that fails and one that is killed, one that
-    /// makes up for it, and one that finds everything done. `run` says whether all went well.
+    /// Has the engine run four cycles: one with a worker that fails and one that is killed, one that
+    /// makes up for it, one that finds everything done, and one without images. `run` says whether
+    /// all went well.
     pub(crate) fn play(&self, mut run: impl FnMut() -> bool) {
         self.set_faults(FAULTS);
         assert!(!run(), "the first cycle fails");
@@ -97,6 +98,12 @@ impl Scenario {
         for repository in REPOSITORIES {
             self.bench.has_tags(repository, &["1", "1-1"]);
         }
+        // A plan without images.
+        let policy = self.bench.policy(&["missing"]);
+        let update = format!("workflow update --config {policy}");
+        self.bench.said(&update).exits(0);
+        assert!(run(), "nothing to do is done well");
+        assert_eq!(self.outcomes(), ["left-out"]);
     }
 
     /// The newest record in the registry.

@@ -12,7 +12,7 @@ use super::StepError;
 pub(super) const MAX_CONFIG_LEN: u64 = 8 << 20;
 
 /// The most bytes of a document in an artifact that are read.
-const MAX_DOCUMENT_LEN: u64 = 64 << 20;
+pub(crate) const MAX_DOCUMENT_LEN: u64 = 64 << 20;
 
 /// Why a piece of an image cannot be had.
 #[derive(Debug, thiserror::Error)]

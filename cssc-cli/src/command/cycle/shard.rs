@@ -33,7 +33,7 @@ impl ShardArg {
         match named {
             Some(Self::Whole(shard)) => Ok(shard),
             Some(Self::Number(number)) => of(number, count, "--shard"),
-            None => match from_engine(&|name| env::var(name).ok())? {
+            None => match from_engine(&|name| env::var(name).ok(), count)? {
                 Some((number, variable)) => of(number, count, variable),
                 None if count.get() == 1 => of(count, count, "--shard"),
                 None => Err(Failure::new(format!(
@@ -55,7 +55,14 @@ fn of(number: NonZeroU32, count: NonZeroU32, origin: &str) -> Result<Shard, Fail
 /// What GitLab says of a job with `parallel`, from 1, and Kubernetes of an indexed job, from 0.
 fn from_engine(
     variable: &dyn Fn(&str) -> Option<String>,
+    count: NonZeroU32,
 ) -> Result<Option<(NonZeroU32, &'static str)>, Failure> {
+    if let Some(total) = variable("CI_NODE_TOTAL").filter(|total| *total != count.to_string()) {
+        return Err(Failure::new(format!(
+            "`CI_NODE_TOTAL` says {}, and the cycle was planned with {count} shards",
+            total.escape_debug()
+        )));
+    }
     for (name, first) in [("CI_NODE_INDEX", 1), ("JOB_COMPLETION_INDEX", 0)] {
         let Some(text) = variable(name) else { continue };
         let number = text.parse::<u32>().ok();
@@ -78,7 +85,8 @@ mod tests {
     #[test]
     fn engines_count_from_where_they_count() {
         let say = |name: &str, value: &str| {
-            let found = from_engine(&|asked| (asked == name).then(|| value.to_owned()));
+            let given = |asked: &str| (asked == name).then(|| value.to_owned());
+            let found = from_engine(&given, NonZeroU32::new(8).unwrap());
             found
                 .map(|found| found.map(|(number, _)| number.get()))
                 .ok()
@@ -90,5 +98,7 @@ mod tests {
         assert_eq!(say("CI_NODE_INDEX", ""), None);
         assert_eq!(say("JOB_COMPLETION_INDEX", "4294967295"), None);
         assert_eq!(say("OTHER", "1"), Some(None));
+        assert_eq!(say("CI_NODE_TOTAL", "8"), Some(None));
+        assert_eq!(say("CI_NODE_TOTAL", "9"), None);
     }
 }
