@@ -7,8 +7,9 @@ use super::OciRegistry;
 use super::address::Scheme;
 use super::transport::{Request, Response, TransportError};
 
-/// How long the first request may find out alone what the registry speaks.
-const LONGEST_PROBE: Duration = Duration::from_secs(2);
+/// How long the first request may find out alone what the registry speaks. One that hangs must not
+/// hold up the others, each of which can find out as well.
+const LONGEST_PROBE: Duration = Duration::from_millis(100);
 
 /// Whether a registry on loopback speaks TLS; plain HTTP is tried first, since it sends nothing
 /// that is secret before it is answered. The first request finds out, the others wait for it.
