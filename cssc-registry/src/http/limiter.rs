@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 /// The longest that a host is left alone at its word: a mistake of its own must not silence it
 /// for a year.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// How long the first request to a host goes alone, so that the others find its connection.
-const LONGEST_START: Duration = Duration::from_secs(2);
+/// How long the first request to a host goes alone, so that the others find its connection. One that
+/// hangs must not hold them up for longer.
+const LONGEST_START: Duration = Duration::from_millis(500);
 
 /// Hands out permits for requests to one host.
 ///
