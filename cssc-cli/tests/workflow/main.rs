@@ -84,6 +84,9 @@ fn a_tool_that_is_missing_is_found_before_the_first_scan() {
         let runs = bench.said("task list-runs --output plain --top 9").out;
         assert!(!runs.contains(".scan."), "{runs}");
     }
+    // Who only scans needs no patcher.
+    let scan = "workflow run --until scan --patcher copa --copa /nonexistent";
+    bench.said(scan).exits(0);
     bench.said("workflow run --patcher copa").exits(0);
     bench.has_tags("python", &["3.11", "3.11-1"]);
 }

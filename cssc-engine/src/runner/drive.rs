@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
     Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, CycleReport, Interrupt, NextStep,
-    RunId, Step, StepFailure, StepOutcome,
+    RunId, Step, StepFailure, StepOutcome, Until,
 };
 use cssc_registry::{TagDeletion, delete_tag};
 
@@ -166,7 +166,9 @@ impl Execution<'_> {
     /// Finds out whether the tools can be used, and makes the scanner ready.
     fn check_tools(&self, cycle: &Cycle) -> Result<Result<(), StepError>, StateError> {
         let trigger = RunId::trigger(cycle.record().id());
-        let kind = cycle.record().options().settings.effective_patcher();
+        let options = cycle.record().options();
+        let kind = options.settings.effective_patcher();
+        let patcher = (options.until != Some(Until::Scan)).then_some(kind);
         let reports = Reports::new(self.folder.reports());
         let call = Call {
             runner: self.runner,
@@ -175,7 +177,7 @@ impl Execution<'_> {
             run: &trigger,
             token: self.stop,
         };
-        let (checked, logged) = call.with_context(|context| check_tools(kind, context));
+        let (checked, logged) = call.with_context(|context| check_tools(patcher, context));
         logged.map(|()| checked)
     }
 }

@@ -33,11 +33,10 @@ pub(super) fn perform(
         StepError::permanent(format!("the policy is not valid: {}", one_line(&error)))
     })?;
     if !step.for_others {
-        let settings = workflow.settings();
-        check_tools(
-            step.patcher.unwrap_or(settings.effective_patcher()),
-            context,
-        )?;
+        let kind = step
+            .patcher
+            .unwrap_or(workflow.settings().effective_patcher());
+        check_tools(step.patches.then_some(kind), context)?;
     }
     let repositories = policy.enabled_repositories().into_iter();
     let repositories: Vec<Repository> = repositories
@@ -165,12 +164,18 @@ fn tell_of_patches(images: &[CycleImage], context: &StepContext<'_>) {
 
 /// Finds out that a tool is missing before an hour of scans, not after it, and makes the scanner
 /// ready.
-pub(crate) fn check_tools(kind: PatcherKind, context: &StepContext<'_>) -> Result<(), StepError> {
-    let patcher = context.patchers.get(kind)?;
-    for checked in [
-        context.call(|job| context.scanner.check(job))?,
-        context.call(|job| patcher.check(job))?,
-    ] {
+///
+/// No patcher is named by who patches nothing.
+pub(crate) fn check_tools(
+    patcher: Option<PatcherKind>,
+    context: &StepContext<'_>,
+) -> Result<(), StepError> {
+    let patcher = patcher.map(|kind| context.patchers.get(kind)).transpose()?;
+    let scanner = context.call(|job| context.scanner.check(job))?;
+    let patcher = patcher
+        .map(|patcher| context.call(|job| patcher.check(job)))
+        .transpose()?;
+    for checked in [Some(scanner), patcher].into_iter().flatten() {
         match checked {
             Err(error) if error.is_unusable() || error.interrupt().is_some() => {
                 return Err(error.into());
