@@ -60,11 +60,8 @@ fn github_runs_cycles() {
     let workflow = scenario.project.join(".github/workflows/cssc.yml");
     let text = fs::read_to_string(&workflow).unwrap();
     let pinned = |action: &str| {
-        let words = text.split_whitespace();
-        let found = words
-            .filter(|word| word.starts_with(action))
-            .next()
-            .unwrap();
+        let mut words = text.split_whitespace();
+        let found = words.find(|word| word.starts_with(action)).unwrap();
         found.to_owned()
     };
     let local = |action: &str, folder_name: &str| {

@@ -52,7 +52,7 @@ enum EngineArg {
     Github,
     /// GitLab CI/CD
     Gitlab,
-    /// A CronJob of Kubernetes
+    /// A cron job of Kubernetes
     Kubernetes,
     /// Argo Workflows
     Argo,
