@@ -304,3 +304,51 @@ fn documents_that_do_not_belong_are_refused() {
     assert!(said.err.contains("(--max-images)"), "{}", said.err);
     assert!(!bench.file("over.json").exists());
 }
+
+#[test]
+fn an_export_replaces_its_own_files_and_no_others() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "");
+    let project = bench.file("project");
+    let export = |engine: &str, more: &str| {
+        bench.said(&format!(
+            "workflow export {engine} --out {} {more}",
+            project.display()
+        ))
+    };
+    let none = export("github", "").exits(1);
+    assert!(none.err.contains("there is no workflow"), "{}", none.err);
+    bench.create(&["python"]);
+    let written = export("gitlab", "").exits(0);
+    let paths: Vec<&str> = written.out.lines().collect();
+    assert_eq!(paths.len(), 2);
+    export("gitlab", "--shards 8").exits(0);
+    let cycle = project.join(".gitlab/cssc.yml");
+    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 8"));
+
+    // Somebody's own file stays, and nothing else is written.
+    let own = project.join(".gitlab-ci.yml");
+    fs::write(&own, "stages: [build]\n").unwrap();
+    let refused = export("gitlab", "--shards 9").exits(1);
+    assert!(
+        refused
+            .err
+            .contains("was not written by an export: --force replaces it")
+    );
+    assert_eq!(fs::read_to_string(&own).unwrap(), "stages: [build]\n");
+    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 8"));
+    export("gitlab", "--shards 9 --force").exits(0);
+    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 9"));
+
+    let refused = export("github", "--shards 257").exits(2);
+    assert!(
+        refused
+            .err
+            .contains("it can run 256 shards at most (--shards)"),
+        "{}",
+        refused.err
+    );
+    let refused = export("argo", "").exits(2);
+    assert!(refused.err.contains("(--image)"), "{}", refused.err);
+    assert!(!project.join("cssc-cronworkflow.yaml").exists());
+}

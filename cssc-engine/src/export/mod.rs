@@ -162,7 +162,11 @@ impl Export {
             ("CRON_TEXT", cron),
             ("SHARDS", self.shards.to_string()),
             ("RUNNER", quoted(&self.runner)),
-            ("CONTAINER", container(image)),
+            (
+                "CONTAINER",
+                container(image, &format!("&image {}", quoted(image))),
+            ),
+            ("SAME_CONTAINER", container(image, "*image")),
             ("IMAGE", gitlab_image(image)),
             ("IMAGE_YAML", quoted(image)),
             ("OPTIONS", options.collect()),
@@ -277,10 +281,11 @@ fn shell(word: &str) -> String {
     }
 }
 
-fn container(image: &str) -> String {
+/// The line that names the container of a job, where there is one.
+fn container(image: &str, name: &str) -> String {
     match image {
         "" => String::new(),
-        image => format!("\n    container: {}", quoted(image)),
+        _ => format!("\n    container: {name}"),
     }
 }
 
