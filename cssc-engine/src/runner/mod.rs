@@ -180,16 +180,25 @@ impl Runner<'_> {
         stop: &StopToken,
         observe: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<Cycle, RunnerError> {
+        self.execute(stop, observe, |execution| execution.resume_or_begin(cause))
+    }
+
+    /// Does something as the only one who runs the workflow.
+    fn execute(
+        &self,
+        stop: &StopToken,
+        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        work: impl FnOnce(&mut Execution<'_>) -> Result<Cycle, RunnerError>,
+    ) -> Result<Cycle, RunnerError> {
         let workflow = self.known()?;
         let _lock = self.state.lock(workflow.id, now())?;
-        let mut execution = Execution {
+        work(&mut Execution {
             runner: self,
             workflow: &workflow,
             folder: &self.folder()?,
             stop,
             observe,
-        };
-        execution.resume_or_begin(cause)
+        })
     }
 
     /// Does one shard of a cycle that was planned elsewhere, and comes back when it has ended; what
@@ -218,16 +227,7 @@ impl Runner<'_> {
             ..self.settings.cycle
         };
         let cycle = document.cycle_of(shard, earlier, options, now())?;
-        let workflow = self.known()?;
-        let _lock = self.state.lock(workflow.id, now())?;
-        let mut execution = Execution {
-            runner: self,
-            workflow: &workflow,
-            folder: &self.folder()?,
-            stop,
-            observe,
-        };
-        execution.take_over(cycle)
+        self.execute(stop, observe, |execution| execution.take_over(cycle))
     }
 
     /// The workflow in the state, which is added if it is not there.

@@ -17,6 +17,11 @@ use cssc_registry::{LayoutRegistry, ListOptions};
 use super::world::{Tools, World, image};
 
 impl World {
+    /// The registry, opened once more: the world changes its state while tools use it.
+    fn same_registry(&self) -> LayoutRegistry {
+        LayoutRegistry::open(&self.folder.path().join("images")).unwrap()
+    }
+
     /// Whoever plans, and each worker, is a process of its own.
     fn alone(&mut self) {
         self.state = Box::new(MemoryState::default());
@@ -89,9 +94,7 @@ fn shards_do_together_what_one_process_does() {
         );
     }
     let cycle = alone.cycle(&Tools::new(&alone.registry));
-    // The registry is kept while the world is told of other states.
-    let folder = world.folder.path().join("images");
-    let registry = LayoutRegistry::open(&folder).unwrap();
+    let registry = world.same_registry();
     let tools = Tools::new(&registry);
     let document = world.plan(&tools, 3);
     let results: Vec<ShardResult> = ["3/3", "1/3", "2/3"]
@@ -116,8 +119,7 @@ fn shards_do_together_what_one_process_does() {
 fn what_a_worker_published_before_it_died_is_done() {
     for (tag, is_index) in [("old", false), ("many", true)] {
         let mut world = World::new();
-        let folder = world.folder.path().join("images");
-        let registry = LayoutRegistry::open(&folder).unwrap();
+        let registry = world.same_registry();
         let tools = Tools::new(&registry);
         let own = image(&["CVE-1"], &[], 0);
         if is_index {
@@ -169,8 +171,7 @@ fn what_a_worker_published_before_it_died_is_done() {
 fn of_two_workers_that_do_the_same_shard_one_publishes_and_both_say_so() {
     for (tag, is_index) in [("old", false), ("many", true)] {
         let mut world = World::new();
-        let folder = world.folder.path().join("images");
-        let registry = LayoutRegistry::open(&folder).unwrap();
+        let registry = world.same_registry();
         let tools = Tools::new(&registry);
         let own = image(&["CVE-1"], &[], 0);
         if is_index {
@@ -180,7 +181,7 @@ fn of_two_workers_that_do_the_same_shard_one_publishes_and_both_say_so() {
         }
         let document = world.plan(&tools, 1);
         let mut twin = World {
-            registry: LayoutRegistry::open(&folder).unwrap(),
+            registry: world.same_registry(),
             ..World::new()
         };
         let mut other = None;
@@ -215,8 +216,7 @@ fn of_two_workers_that_do_the_same_shard_one_publishes_and_both_say_so() {
 #[test]
 fn a_tag_that_somebody_else_made_meanwhile_stays() {
     let mut world = World::new();
-    let folder = world.folder.path().join("images");
-    let registry = LayoutRegistry::open(&folder).unwrap();
+    let registry = world.same_registry();
     let tools = Tools::new(&registry);
     world.push("old", &image(&["CVE-1"], &[], 0));
     let document = world.plan(&tools, 1);
@@ -233,8 +233,7 @@ fn a_tag_that_somebody_else_made_meanwhile_stays() {
 #[test]
 fn what_a_killed_worker_left_is_cleared_away_by_who_finishes() {
     let mut world = World::new();
-    let folder = world.folder.path().join("images");
-    let registry = LayoutRegistry::open(&folder).unwrap();
+    let registry = world.same_registry();
     let tools = Tools::new(&registry);
     world.push("old", &image(&["CVE-1"], &[], 0));
     let document = world.plan(&tools, 2);
@@ -264,8 +263,7 @@ fn what_a_killed_worker_left_is_cleared_away_by_who_finishes() {
 #[test]
 fn a_document_of_another_registry_is_refused() {
     let mut world = World::new();
-    let folder = world.folder.path().join("images");
-    let registry = LayoutRegistry::open(&folder).unwrap();
+    let registry = world.same_registry();
     let tools = Tools::new(&registry);
     let document = world.plan(&tools, 1);
     let text = serde_json::to_string(&document).unwrap();
@@ -288,8 +286,7 @@ fn a_document_of_another_registry_is_refused() {
 #[test]
 fn records_of_two_finishers_are_put_together_and_the_oldest_go() {
     let mut world = World::new();
-    let folder = world.folder.path().join("images");
-    let registry = LayoutRegistry::open(&folder).unwrap();
+    let registry = world.same_registry();
     let tools = Tools::new(&registry);
     super::three_images(&world);
     let two = NonZeroU32::new(2).unwrap();
