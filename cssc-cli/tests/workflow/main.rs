@@ -23,7 +23,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -603,4 +603,63 @@ fn served_it_takes_what_is_queued_and_ends_when_told() {
     server.signal("TERM");
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn references_of_a_deployment_that_are_behind_are_told() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    bench.registry.push("redis", &["7"], "");
+    bench.create(&["python", "redis"]);
+    bench.said("workflow run").exits(0);
+    let ask = |input: &str| {
+        let mut command = bench.command("tags latest --digest - --output tsv");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        process
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = process.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let newest = bench.said("tags latest python:3.11 --digest").exits(0).out;
+    let (tag, digest) = newest.trim().split_once('@').unwrap();
+    assert_eq!(tag, "3.11-1");
+    let host = bench.registry.host();
+    // By whatever name, an original or a patch of it.
+    let input = format!("# deployed\n{host}/python:3.11-1@{digest}\n\nredis:7\n");
+    let (code, out, err) = ask(&input);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 2);
+    let current = format!("{host}/python:3.11-1@{digest}\tpython:3.11-1@{digest}\tcurrent");
+    assert_eq!(lines[0], current);
+
+    let other = "0".repeat(64);
+    let input = format!("python:3.11\npython:3.11-1@sha256:{other}\n");
+    let (code, out, _) = ask(&input);
+    assert_eq!(code, Some(1));
+    assert!(out.lines().all(|line| line.ends_with("\tbehind")), "{out}");
+
+    // What cannot be told is told, beside the rest.
+    let (code, out, err) = ask("redis:7\nredis\nnode:20\nPython:3\n");
+    assert_eq!(code, Some(2));
+    assert_eq!(out.lines().count(), 1);
+    assert!(err.contains("`redis`: it names no tag"), "{err}");
+    assert!(
+        err.contains("`node:20`: the registry has no repository `node`"),
+        "{err}"
+    );
+    assert!(err.contains("`Python:3`"), "{err}");
 }

@@ -1,5 +1,7 @@
 //! `cssc tags`: questions about the tags of one repository.
 
+mod latest;
+
 use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
@@ -19,7 +21,7 @@ pub(crate) enum Command {
     /// List original tags with their patches
     List(Question),
     /// Print the newest patched tag, what a deployment should use; the original if there is none
-    Latest(Question),
+    Latest(latest::Latest),
     /// Print the tag the next patch would get
     Next(Question),
 }
@@ -30,6 +32,13 @@ pub(crate) struct Question {
     #[arg(value_name = "REPOSITORY[:TAG]")]
     image: ImageArg,
     #[command(flatten)]
+    how: How,
+}
+
+/// Where to ask, and how to answer.
+#[derive(Debug, Args)]
+struct How {
+    #[command(flatten)]
     registry: RegistryArgs,
     /// How patches are tagged
     #[arg(long, value_name = "CONVENTION", default_value_t)]
@@ -39,22 +48,30 @@ pub(crate) struct Question {
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
-    let (Command::List(question) | Command::Latest(question) | Command::Next(question)) = command;
-    let repository = &question.image.repository;
-    let tags = Registry::open(&question.registry)?.tags(repository)?;
-    let lineages = Lineages::new(&tags, question.tag_convention);
-    let asked: Vec<Lineage<'_>> = match &question.image.tag {
-        None => lineages.iter().collect(),
-        Some(tag) => vec![
-            lineages
-                .find(tag)
-                .map_err(|error| no_original(&error, tag, &lineages))?,
-        ],
-    };
     match command {
-        Command::List(_) => list(question, &lineages, &asked),
-        Command::Latest(_) => latest(question, &asked),
-        Command::Next(_) => next(question, &asked),
+        Command::List(question) => question.ask(list),
+        Command::Latest(latest) => latest.run(),
+        Command::Next(question) => question.ask(next),
+    }
+}
+
+impl Question {
+    fn ask(&self, answer: impl FnOnce(&Self, &Lineages, &[Lineage<'_>]) -> Outcome) -> Outcome {
+        let tags = Registry::open(&self.how.registry)?.tags(&self.image.repository)?;
+        let lineages = Lineages::new(&tags, self.how.tag_convention);
+        let asked = asked(&lineages, self.image.tag.as_ref())?;
+        answer(self, &lineages, &asked)
+    }
+}
+
+/// The lineage of one original, or all of them.
+fn asked<'a>(lineages: &'a Lineages, tag: Option<&Tag>) -> Result<Vec<Lineage<'a>>, Failure> {
+    match tag {
+        None => Ok(lineages.iter().collect()),
+        Some(tag) => match lineages.find(tag) {
+            Ok(lineage) => Ok(vec![lineage]),
+            Err(error) => Err(no_original(&error, tag, lineages)),
+        },
     }
 }
 
@@ -117,8 +134,8 @@ fn list(question: &Question, lineages: &Lineages, asked: &[Lineage<'_>]) -> Outc
         latest: lineage.newest().to_string(),
         next: lineage.next_patch().ok(),
     });
-    rows::print(question.format.output, || rows.clone())?;
-    if question.format.output == Format::Table {
+    rows::print(question.how.format.output, || rows.clone())?;
+    if question.how.format.output == Format::Table {
         let mut out = output::stdout();
         write!(out, "\n{}", noun(asked.len(), "original tag"))?;
         let base_missing = lineages.base_missing().count();
@@ -126,45 +143,9 @@ fn list(question: &Question, lineages: &Lineages, asked: &[Lineage<'_>]) -> Outc
             let patches = noun(base_missing, "patch tag");
             write!(out, ", {patches} without an original")?;
         }
-        writeln!(out, "; {} tags", question.tag_convention)?;
+        writeln!(out, "; {} tags", question.how.tag_convention)?;
         out.flush()?;
     }
-    Ok(Answer::Yes)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LatestRow<'a> {
-    repository: &'a Repository,
-    tag: &'a str,
-    latest: String,
-    latest_patch: Option<PatchTag<'a>>,
-}
-
-impl Row<2> for LatestRow<'_> {
-    const HEADS: [&'static str; 2] = ["TAG", "LATEST"];
-
-    fn cells(&self) -> [Cow<'_, str>; 2] {
-        [self.tag.to_owned(), self.latest.clone()].map(Cow::from)
-    }
-
-    fn tsv(&self) -> String {
-        format!("{}\t{}\t{}", self.repository, self.tag, self.latest)
-    }
-
-    fn plain(&self) -> String {
-        format!("{}:{}", self.repository, self.latest)
-    }
-}
-
-fn latest(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
-    let rows = asked.iter().map(|lineage| LatestRow {
-        repository: &question.image.repository,
-        tag: lineage.original().as_str(),
-        latest: lineage.newest().to_string(),
-        latest_patch: lineage.latest_patch(),
-    });
-    answers(question, rows)?;
     Ok(Answer::Yes)
 }
 
@@ -192,16 +173,21 @@ impl Row<2> for NextRow<'_> {
     }
 }
 
-fn next(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
+fn next(question: &Question, _: &Lineages, asked: &[Lineage<'_>]) -> Outcome {
     let repository = &question.image.repository;
-    let is_json = question.format.output == Format::Json;
+    let is_json = question.how.format.output == Format::Json;
     let rows = asked.iter().map(|lineage| NextRow {
         repository,
         tag: lineage.original().as_str(),
         next: lineage.next_patch().ok(),
         reason: lineage.next_patch().err().map(|cause| cause.to_string()),
     });
-    answers(question, rows.filter(|row| is_json || row.next.is_some()))?;
+    let is_one = question.image.tag.is_some();
+    answers(
+        &question.how.format,
+        is_one,
+        rows.filter(|row| is_json || row.next.is_some()),
+    )?;
     let mut all_have_one = true;
     for lineage in asked {
         if let Err(cause) = lineage.next_patch() {
@@ -216,11 +202,12 @@ fn next(question: &Question, asked: &[Lineage<'_>]) -> Outcome {
 
 /// Prints an answer for each original; for one that was asked for by name, the answer alone.
 fn answers<R: Row<2> + Serialize>(
-    question: &Question,
+    format: &FormatArgs,
+    is_one: bool,
     rows: impl Iterator<Item = R> + Clone,
 ) -> Result<(), Failure> {
-    if question.format.output != Format::Table || question.image.tag.is_none() {
-        return rows::print(question.format.output, || rows.clone());
+    if format.output != Format::Table || !is_one {
+        return rows::print(format.output, || rows.clone());
     }
     let mut out = output::stdout();
     for row in rows {
