@@ -20,6 +20,7 @@ use cssc_core::plan::ImageLimit;
 use cssc_core::workflow::WorkflowSettings;
 use cssc_core::{Cycle, Registry};
 use cssc_engine::finish::finish;
+use cssc_engine::records::Records;
 use cssc_engine::runner::{Runner, RunnerError, RunnerSettings};
 use cssc_engine::state::MemoryState;
 use cssc_engine::tool::{Access, Copa, StopToken, ToolOptions, Trivy};
@@ -116,7 +117,14 @@ impl World {
             .collect();
         let list = ListOptions::default();
         let now = std::time::SystemTime::now().into();
-        let report = finish(&self.client(), &document, &results, None, &list, now);
+        let report = finish(
+            &self.client(),
+            &document,
+            &results,
+            &Records::default(),
+            &list,
+            now,
+        );
         let report = report.expect("a report");
         assert_eq!(report.summary().clean, images);
         assert!(serde_json::to_string(&report).expect("JSON").len() > images);

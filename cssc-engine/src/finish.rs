@@ -36,7 +36,7 @@ pub fn finish(
     client: &dyn RegistryClient,
     document: &CycleDocument,
     results: &[ShardResult],
-    records: Option<&Records>,
+    records: &Records,
     list: &ListOptions,
     now: DateTime<Utc>,
 ) -> Result<CycleReport, FinishError> {
@@ -54,11 +54,8 @@ pub fn finish(
     if document.until() != Some(Until::Scan) {
         report.set_residue(remove_candidates(client, document, list));
     }
-    if let Some(records) = records {
-        let earlier = records.cycles().filter(|cycle| *cycle < document.cycle());
-        let read = |cycle| records.read(client, cycle).ok().flatten();
-        report.follow(earlier.filter_map(read));
-    }
+    let earlier = records.cycles().filter(|cycle| *cycle < document.cycle());
+    report.follow(earlier.filter_map(|cycle| records.read(client, cycle).ok().flatten()));
     Ok(report)
 }
 

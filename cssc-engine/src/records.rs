@@ -27,12 +27,18 @@ pub const DEFAULT_KEPT: NonZeroU32 = NonZeroU32::new(400).unwrap();
 /// How many hexadecimal digits of its digest tell the records of one cycle apart.
 const DIGEST_LEN: usize = 8;
 
-/// The records of a registry, listed once.
-#[derive(Debug)]
+/// The records of a registry, listed once. The default knows of none: with it a record can be
+/// written where they cannot be listed, as some registries answer for a repository that is not there yet.
+#[derive(Debug, Default)]
 pub struct Records {
-    repository: Repository,
     /// The records of each cycle.
     tags: BTreeMap<CycleId, Vec<Tag>>,
+}
+
+fn repository() -> Result<Repository, RegistryError> {
+    RECORD_REPOSITORY
+        .parse()
+        .map_err(|error: NameError| RegistryError::input(error.to_string()))
 }
 
 impl Records {
@@ -42,9 +48,7 @@ impl Records {
     ///
     /// Fails when the registry does not say.
     pub fn list(client: &dyn RegistryClient) -> Result<Self, RegistryError> {
-        let repository: Repository = RECORD_REPOSITORY
-            .parse()
-            .map_err(|error: NameError| RegistryError::input(error.to_string()))?;
+        let repository = repository()?;
         let mut tags: BTreeMap<CycleId, Vec<Tag>> = BTreeMap::new();
         match client.list_tags(&repository) {
             Listing::Found(found) => {
@@ -61,7 +65,7 @@ impl Records {
                 return Err(RegistryError::unavailable(message));
             }
         }
-        Ok(Self { repository, tags })
+        Ok(Self { tags })
     }
 
     /// The cycles of which there is a record, the newest first.
@@ -82,35 +86,11 @@ impl Records {
     ) -> Result<Option<CycleReport>, RegistryError> {
         let mut report: Option<CycleReport> = None;
         for tag in self.tags.get(&cycle).into_iter().flatten() {
-            let record = self.read_one(client, cycle, tag)?;
+            let record = read_one(client, cycle, tag)?;
             report = Some(match report {
                 Some(known) => known.merge(record),
                 None => record,
             });
-        }
-        Ok(report)
-    }
-
-    fn read_one(
-        &self,
-        client: &dyn RegistryClient,
-        cycle: CycleId,
-        tag: &Tag,
-    ) -> Result<CycleReport, RegistryError> {
-        let unreadable = |why: &dyn std::fmt::Display| {
-            let repository = &self.repository;
-            RegistryError::answer(format!(
-                "the record `{repository}:{tag}` cannot be read: {why}"
-            ))
-        };
-        let reference = Reference::Tag(tag.clone());
-        let document = content::document(client, &self.repository, &reference)?;
-        let document = document.ok_or_else(|| unreadable(&"it holds nothing"))?;
-        let report: CycleReport =
-            serde_json::from_slice(&document).map_err(|error| unreadable(&error))?;
-        if report.cycle() != cycle {
-            let other = format!("it is of the cycle `{}`", report.cycle());
-            return Err(unreadable(&other));
         }
         Ok(report)
     }
@@ -141,10 +121,11 @@ impl Records {
         let tag: Tag = format!("{}.{digest}", report.cycle())
             .parse()
             .map_err(|error: NameError| RegistryError::input(error.to_string()))?;
+        let repository = repository()?;
         let reference = Reference::Tag(tag.clone());
         Artifact::new(RECORD_ARTIFACT_TYPE)
             .layer(RECORD_ARTIFACT_TYPE, document)
-            .push(client, &self.repository, Some(&reference))?;
+            .push(client, &repository, Some(&reference))?;
         let tags = self.tags.entry(report.cycle()).or_default();
         if !tags.contains(&tag) {
             tags.push(tag.clone());
@@ -154,7 +135,7 @@ impl Records {
             && let Some((_, old)) = self.tags.pop_first()
         {
             for old in old {
-                let _ = delete_tag(client, &self.repository, &old);
+                let _ = delete_tag(client, &repository, &old);
             }
         }
         Ok(tag)
@@ -166,15 +147,38 @@ impl Records {
     ///
     /// Fails when the registry does not answer.
     pub fn delete(self, client: &dyn RegistryClient) -> Result<Vec<Tag>, RegistryError> {
-        let mut kept = Vec::new();
+        let (repository, mut kept) = (repository()?, Vec::new());
         for tag in self.tags.into_values().flatten() {
-            match delete_tag(client, &self.repository, &tag)? {
+            match delete_tag(client, &repository, &tag)? {
                 TagDeletion::Removed => {}
                 _ => kept.push(tag),
             }
         }
         Ok(kept)
     }
+}
+
+fn read_one(
+    client: &dyn RegistryClient,
+    cycle: CycleId,
+    tag: &Tag,
+) -> Result<CycleReport, RegistryError> {
+    let repository = repository()?;
+    let unreadable = |why: &dyn std::fmt::Display| {
+        RegistryError::answer(format!(
+            "the record `{repository}:{tag}` cannot be read: {why}"
+        ))
+    };
+    let reference = Reference::Tag(tag.clone());
+    let document = content::document(client, &repository, &reference)?;
+    let document = document.ok_or_else(|| unreadable(&"it holds nothing"))?;
+    let report: CycleReport =
+        serde_json::from_slice(&document).map_err(|error| unreadable(&error))?;
+    if report.cycle() != cycle {
+        let other = format!("it is of the cycle `{}`", report.cycle());
+        return Err(unreadable(&other));
+    }
+    Ok(report)
 }
 
 /// The cycle that a tag is a record of.

@@ -143,9 +143,9 @@ impl Execution<'_> {
         }
         let (registry, settings) = (self.runner.registry, self.runner.settings);
         let keep = settings.keep_records.unwrap_or(DEFAULT_KEPT);
-        let kept =
-            Records::list(registry).and_then(|mut records| records.write(registry, report, keep));
-        if let Err(error) = kept {
+        // Where they cannot be listed there are none, perhaps, and none is removed.
+        let mut records = Records::list(registry).unwrap_or_default();
+        if let Err(error) = records.write(registry, report, keep) {
             (self.observe)(RunnerEvent::NotRecorded(&error));
         }
     }

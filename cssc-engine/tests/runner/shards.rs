@@ -71,7 +71,15 @@ impl World {
     fn finish(&self, document: &CycleDocument, results: &[ShardResult]) -> CycleReport {
         let list = ListOptions::default();
         let now = std::time::SystemTime::now().into();
-        finish(&self.registry, document, results, None, &list, now).unwrap()
+        finish(
+            &self.registry,
+            document,
+            results,
+            &Records::default(),
+            &list,
+            now,
+        )
+        .unwrap()
     }
 }
 

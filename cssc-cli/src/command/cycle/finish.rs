@@ -50,21 +50,14 @@ impl Finish {
         let results = document::results(&self.results)?;
         let client = registry.client();
         // Without earlier records the report lacks since when findings are open, and no more.
-        let mut records = Records::list(client);
-        if let Err(error) = &records {
+        let mut records = Records::list(client).unwrap_or_else(|error| {
             output::warning(&format!(
                 "records of earlier cycles cannot be read: {error}"
             ));
-        }
+            Records::default()
+        });
         let list = self.registry.list_options();
-        let report = finish(
-            client,
-            &plan,
-            &results,
-            records.as_ref().ok(),
-            &list,
-            Utc::now(),
-        )?;
+        let report = finish(client, &plan, &results, &records, &list, Utc::now())?;
         self.format.print(&report)?;
         tell_end(&report);
         // One that stops short tells nothing of what the registry needs.
@@ -80,22 +73,14 @@ impl Finish {
     }
 
     /// Keeps a record; whether that could be done.
-    fn keep(
-        &self,
-        registry: &Registry,
-        records: &mut Result<Records, cssc_registry::RegistryError>,
-        report: &CycleReport,
-    ) -> bool {
-        let Ok(records) = records else { return false };
-        match records.write(registry.client(), report, self.keep_records) {
-            Ok(_) => true,
-            Err(error) => {
-                output::error(&format!(
-                    "the cycle cannot be recorded: {error} (--no-record)"
-                ));
-                false
-            }
+    fn keep(&self, registry: &Registry, records: &mut Records, report: &CycleReport) -> bool {
+        let kept = records.write(registry.client(), report, self.keep_records);
+        if let Err(error) = &kept {
+            output::error(&format!(
+                "the cycle cannot be recorded: {error} (--no-record)"
+            ));
         }
+        kept.is_ok()
     }
 }
 
