@@ -32,6 +32,54 @@ fn export(schedule: Schedule, now: DateTime<Utc>) -> Export {
     }
 }
 
+/// Image, runner, number of shards and secrets are said once, before the first job.
+#[test]
+fn what_one_may_want_to_change_stands_at_the_top() {
+    let now: DateTime<Utc> = "2026-01-07T09:30:00Z".parse().unwrap();
+    let schedule = Schedule::new(Interval::new(7).unwrap(), now, Dialect::Service);
+    for (engine, first_job, settings) in [
+        (
+            Engine::Github,
+            "jobs:",
+            &["image: acme", "&runner \"ubuntu", "\"17\"", "{ secrets."][..],
+        ),
+        (
+            Engine::Gitlab,
+            "plan:",
+            &["image: acme", "17", "$HARBOR_USERNAME"],
+        ),
+        (
+            Engine::Kubernetes,
+            "spec:",
+            &["image: acme", "\"17\"", "&secret"],
+        ),
+        (
+            Engine::Argo,
+            "templates:",
+            &["image: acme", "\"17\"", "\"cssc-registry\""],
+        ),
+        (Engine::Airflow, "PLAN = ", &["= 17", "\"cssc_registry\""]),
+    ] {
+        let export = Export {
+            shards: 17,
+            image: Some("image: acme".to_owned()),
+            ..export(schedule, now)
+        };
+        let text = export.files(engine).unwrap().pop().unwrap().text;
+        let (top, rest) = text
+            .split_once(&format!("\n{first_job}"))
+            .unwrap_or_else(|| {
+                let place = text.find(first_job).unwrap();
+                text.split_at(place)
+            });
+        for setting in settings {
+            assert!(top.contains(setting), "{engine:?}: {setting}: {top}");
+            // The completions of a job of Kubernetes are a number without quotes.
+            assert!(!rest.contains(setting), "{engine:?}: {setting}: {rest}");
+        }
+    }
+}
+
 /// The cron expression that a file holds.
 fn cron_of(engine: Engine, text: &str) -> &str {
     let before = match engine {

@@ -4,9 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use cssc_core::Cycle;
-use cssc_core::cycle::{
-    CycleReport, ImageOutcome, PublishOutcome, Status, Step, StepOutcome, Summary,
-};
+use cssc_core::cycle::{CycleReport, PublishOutcome, Status, Step, StepOutcome, Summary};
 use cssc_engine::runner::RunnerEvent;
 
 use crate::output::{self, noun};
@@ -76,9 +74,13 @@ impl Progress {
                 self.clear();
                 output::warning(&format!("the cycle cannot be recorded: {error}"));
             }
-            RunnerEvent::Ended { cycle } => {
+            RunnerEvent::Stopped { cycle } => {
                 self.clear();
-                end(cycle);
+                tell_stopped(cycle);
+            }
+            RunnerEvent::Ended { report } => {
+                self.clear();
+                tell_end(report);
             }
             _ => {}
         }
@@ -126,37 +128,20 @@ impl Progress {
     }
 }
 
-fn end(cycle: &Cycle) {
-    let record = cycle.record();
+fn tell_stopped(cycle: &Cycle) {
     let summary = cycle.summary();
-    if !cycle.has_ended() {
-        output::note(&format!(
-            "cycle {} is stopped, {} of {} are done: run again to finish it",
-            record.id(),
-            summary.done(),
-            noun(summary.images, "image")
-        ));
-        return;
-    }
-    tell_end(&CycleReport::new(cycle));
+    output::note(&format!(
+        "cycle {} is stopped, {} of {} are done: run again to finish it",
+        cycle.record().id(),
+        summary.done(),
+        noun(summary.images, "image")
+    ));
 }
 
-/// Says how a cycle ended: how many images came out how, what is left behind, and what went wrong
-/// with the plan.
+/// Says how a cycle ended: what came of images and findings, what is left behind, and what went
+/// wrong with the plan.
 pub(crate) fn tell_end(report: &CycleReport) {
-    let summary = report.summary();
-    let outcomes = ImageOutcome::ALL
-        .into_iter()
-        .map(|outcome| (summary.of(outcome), outcome))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, outcome)| format!(", {count} {outcome}"));
-    let text = format!(
-        "cycle {} {}: {}{}",
-        report.cycle(),
-        report.status().as_str().to_lowercase(),
-        noun(summary.images, "image"),
-        outcomes.collect::<String>()
-    );
+    let text = report.line().to_string();
     match report.status() {
         Status::Succeeded => output::note(&text),
         _ => output::warning(&text),

@@ -32,7 +32,11 @@ impl<'a> Scheduler<'a> {
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
                 "http://127.0.0.1:8797/execution/",
             )
-            .env("CSSC_CYCLES", folder.join("cycles"));
+            .env("CSSC_CYCLES", folder.join("cycles"))
+            .env(
+                "AIRFLOW_CONN_CSSC_REGISTRY",
+                r#"{"conn_type": "generic", "login": "me", "password": "secret"}"#,
+            );
         command
     }
 

@@ -120,12 +120,10 @@ fn a_workflow_from_its_creation_to_its_end() {
     assert_eq!(planned["images"][0]["patchTag"], "3.11-1", "{planned}");
 
     let ran = bench.said("workflow run").exits(0);
-    assert!(
-        ran.err
-            .ends_with(" succeeded: 3 images, 1 patched, 1 clean, 1 vulnerable\n"),
-        "{}",
-        ran.err
-    );
+    let last = ran.err.lines().last().unwrap();
+    let end = " succeeded: 3 images, 1 patched, 1 clean, 1 vulnerable; \
+               findings: 1 fixed, 1 left (open since 20";
+    assert!(last.contains(end), "{last}");
     let shown = bench.said("workflow show --output json").exits(0).json();
     assert_eq!(shown["lastCycle"]["status"], "Succeeded");
     assert!(shown["lastCycle"]["finished"].is_string());
@@ -198,10 +196,14 @@ fn a_cycle_runs_from_a_file_and_goes_as_far_as_it_is_told() {
     let run = |words: &str| bench.said(&format!("workflow run --config {policy} {words}"));
 
     let ran = run("--until scan").exits(0);
-    let end = "succeeded: 3 images, 2 vulnerable, 1 end-of-life\n";
-    assert!(ran.err.ends_with(end), "{}", ran.err);
-    let reasons: Vec<String> = bench
-        .rows()
+    let last = ran.err.lines().last().unwrap();
+    let end = "succeeded: 3 images, 2 vulnerable, 1 end-of-life; findings: 3 left (open since 20";
+    assert!(last.contains(end), "{last}");
+    let rows = bench.rows();
+    let since = |rows: &[Value]| rows[0]["findings"]["openSince"].clone();
+    let first = since(&rows);
+    assert_eq!(first, rows[0]["scanDate"]);
+    let reasons: Vec<String> = rows
         .iter()
         .map(|row| row["reason"]["text"].as_str().unwrap().to_owned())
         .collect();
@@ -217,6 +219,17 @@ fn a_cycle_runs_from_a_file_and_goes_as_far_as_it_is_told() {
     let refused = run("--until scan --fail-on vulnerable,end-of-life").exits(1);
     let end = "error: 2 images vulnerable (--fail-on)\nerror: 1 image end-of-life (--fail-on)\n";
     assert!(refused.err.ends_with(end), "{}", refused.err);
+    let again = bench.rows();
+    assert_ne!(again[0]["scanDate"], first);
+    assert_eq!(since(&again), first, "open since the first cycle");
+    let (trigger, _) = refused.err.split_once(" begins\n").unwrap();
+    let trigger = trigger.trim_start_matches("cycle ");
+    let log = bench
+        .said(&format!("task logs --run-id {trigger}.trigger"))
+        .exits(0);
+    let told =
+        "python:3.11: vulnerable, would be patched as `3.11-1`; findings: 1 left (open since 20";
+    assert!(log.out.contains(told), "{}", log.out);
 
     run("--until verify --only python:3.12").exits(0);
     let row = bench.rows().remove(0);
@@ -226,7 +239,8 @@ fn a_cycle_runs_from_a_file_and_goes_as_far_as_it_is_told() {
 
     let ran = run("--only python:3.11 --only python:4 --fail-on left-out").exits(1);
     assert!(
-        ran.err.contains("1 image, 1 patched, 1 left-out\n"),
+        ran.err
+            .contains("1 image, 1 patched, 1 left-out; findings: 1 fixed\n"),
         "{}",
         ran.err
     );

@@ -98,6 +98,7 @@ impl From<&Reason> for RowReason {
 
 /// What is known of an image's findings, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RowFindings {
     /// Those that could be fixed when the image was scanned.
@@ -110,13 +111,17 @@ pub struct RowFindings {
     pub introduced: usize,
     /// Those that nothing fixes yet.
     pub unfixed: usize,
+    /// Since when the oldest of those that are left is open, as far as earlier cycles tell; none
+    /// when none is left.
+    #[serde(default)]
+    pub open_since: Option<DateTime<Utc>>,
 }
 
 impl RowFindings {
     fn of(standing: &PlatformStanding<'_>) -> Self {
         let scan = standing.scan_run.scan();
         let (fixable, unfixed) = scan.map_or((0, 0), |scan| (scan.fixable.len(), scan.unfixed));
-        match standing.evidence {
+        let findings = match standing.evidence {
             None => Self {
                 fixable,
                 left: fixable,
@@ -129,8 +134,19 @@ impl RowFindings {
                 left: evidence.fixable_left(),
                 introduced: evidence.introduced().len(),
                 unfixed: evidence.unfixed(),
+                open_since: None,
             },
+        };
+        let scanned = standing.scan_run.finished;
+        Self {
+            open_since: scanned.filter(|_| findings.left > 0),
+            ..findings
         }
+    }
+
+    /// The numbers of several, where any is known.
+    pub(super) fn of_all(all: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        all.flatten().reduce(Self::and)
     }
 
     fn and(self, other: Self) -> Self {
@@ -140,7 +156,27 @@ impl RowFindings {
             left: self.left.saturating_add(other.left),
             introduced: self.introduced.saturating_add(other.introduced),
             unfixed: self.unfixed.saturating_add(other.unfixed),
+            open_since: self.open_since.into_iter().chain(other.open_since).min(),
         }
+    }
+}
+
+/// `6 fixed, 2 left (open since 2026-01-07), 4 without a fix`: what there is none of is not told.
+impl fmt::Display for RowFindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.open_since.map(|since| since.format("%Y-%m-%d"));
+        let since = since.map(|since| format!(" (open since {since})"));
+        let parts = [
+            (self.fixed, "fixed", None),
+            (self.left, "left", since),
+            (self.unfixed, "without a fix", None),
+        ];
+        let mut separator = "";
+        for (count, what, more) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "{separator}{count} {what}{}", more.unwrap_or_default())?;
+            separator = ", ";
+        }
+        f.write_str(if separator.is_empty() { "none" } else { "" })
     }
 }
 
@@ -249,8 +285,7 @@ impl Cycle {
         let published = self.publication(index).filter(|one| one.digest.is_some());
         let needs_patch = standing.patch != RowStatus::Unknown && first_patch.is_some();
         let rows: Vec<PlatformRow> = platforms.iter().map(PlatformRow::new).collect();
-        let findings = rows.iter().filter_map(|row| row.findings);
-        let findings = findings.reduce(RowFindings::and);
+        let findings = RowFindings::of_all(rows.iter().map(|row| row.findings));
         Some(StatusRow {
             image: ImageName::of(&image.repository, &image.tag),
             workflow_type: WORKFLOW_TYPE.to_owned(),

@@ -4,8 +4,9 @@
 One task plans the cycle, some do its shards side by side, and one finishes it and reports. They hand
 on the plan and the results in a folder that every worker of Airflow sees.
 
-It needs, on the workers, `cssc`, `trivy` and the patcher, and CSSC_REGISTRY_USERNAME and
-CSSC_REGISTRY_PASSWORD of an account that may push in their environment.
+It needs, on the workers, `cssc`, `trivy` and the patcher, and a connection of Airflow with login and
+password of an account that may push:
+  airflow connections add cssc_registry --conn-type generic --conn-login … --conn-password …
 """
 
 import datetime
@@ -17,6 +18,8 @@ from airflow.sdk import DAG
 REGISTRY = @REGISTRY_YAML@
 # How many tasks work side by side.
 SHARDS = @SHARDS@
+# The connection of Airflow that holds the account.
+ACCOUNT = "cssc_registry"
 # Every worker sees it.
 FOLDER = os.environ.get("CSSC_CYCLES", "/opt/airflow/cycles")
 # @SCHEDULE@
@@ -63,7 +66,13 @@ with DAG(
     dagrun_timeout=datetime.timedelta(hours=10),
     tags=["cssc"],
 ):
-    ENV = {"REGISTRY": REGISTRY, "SHARDS": str(SHARDS), "FOLDER": RUN_FOLDER}
+    ENV = {
+        "REGISTRY": REGISTRY,
+        "SHARDS": str(SHARDS),
+        "FOLDER": RUN_FOLDER,
+        "CSSC_REGISTRY_USERNAME": "{{ conn.%s.login }}" % ACCOUNT,
+        "CSSC_REGISTRY_PASSWORD": "{{ conn.%s.password }}" % ACCOUNT,
+    }
     plan = BashOperator(
         task_id="plan",
         bash_command=PLAN,

@@ -162,12 +162,9 @@ impl Export {
             ("CRON_TEXT", cron),
             ("SHARDS", self.shards.to_string()),
             ("RUNNER", quoted(&self.runner)),
-            (
-                "CONTAINER",
-                container(image, &format!("&image {}", quoted(image))),
-            ),
-            ("SAME_CONTAINER", container(image, "*image")),
-            ("IMAGE", gitlab_image(image)),
+            ("GITHUB_IMAGE", if_any(image, "\n  IMAGE: &image @")),
+            ("CONTAINER", if_any(image, "\n    container: *image")),
+            ("GITLAB_IMAGE", if_any(image, "\ndefault:\n  image: @\n")),
             ("IMAGE_YAML", quoted(image)),
             ("OPTIONS", options.collect()),
             ("DUE", self.guard(engine)),
@@ -281,17 +278,10 @@ fn shell(word: &str) -> String {
     }
 }
 
-/// The line that names the container of a job, where there is one.
-fn container(image: &str, name: &str) -> String {
-    match image {
+/// Text that holds a scalar in place of `@`, where there is one.
+fn if_any(scalar: &str, text: &str) -> String {
+    match scalar {
         "" => String::new(),
-        _ => format!("\n    container: {name}"),
-    }
-}
-
-fn gitlab_image(image: &str) -> String {
-    match image {
-        "" => String::new(),
-        image => format!("\ndefault:\n  image: {}\n", quoted(image)),
+        _ => text.replace('@', &quoted(scalar)),
     }
 }

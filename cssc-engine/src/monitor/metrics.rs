@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
 use cssc_core::cycle::{ImageOutcome, StepKind};
 
 use super::{Figures, Monitor};
@@ -12,6 +13,7 @@ impl Monitor {
         let figures = self.figures();
         let mut text = Text::default();
         figures.cycle(&mut text);
+        figures.findings(&mut text);
         figures.totals(&mut text);
         figures.times(&mut text);
         text.0
@@ -31,6 +33,26 @@ impl Figures {
         for (state, count) in open.into_iter().chain(outcomes) {
             text.sample(name, &[("state", state)], count);
         }
+    }
+
+    fn findings(&self, text: &mut Text) {
+        let Some(findings) = self.findings else {
+            return;
+        };
+        let (name, help) = ("cssc_findings", "Findings of the last cycle by state.");
+        text.family(name, "gauge", help);
+        for (state, count) in [
+            ("fixed", findings.fixed),
+            ("left", findings.left),
+            ("unfixed", findings.unfixed),
+        ] {
+            text.sample(name, &[("state", state)], count);
+        }
+        text.time(
+            "cssc_oldest_finding_timestamp_seconds",
+            "Since when the oldest finding that can be fixed and is left is open.",
+            findings.open_since,
+        );
     }
 
     fn totals(&self, text: &mut Text) {
@@ -65,23 +87,16 @@ impl Figures {
             text.family(name, "gauge", help);
             text.sample(name, &[], u64::from(answered));
         }
-        for (name, help, time) in [
-            (
-                "cssc_next_cycle_timestamp_seconds",
-                "When the next scheduled cycle begins.",
-                self.next,
-            ),
-            (
-                "cssc_last_cycle_end_timestamp_seconds",
-                "When the last cycle ended.",
-                self.ended,
-            ),
-        ] {
-            if let Some(time) = time {
-                text.family(name, "gauge", help);
-                text.sample(name, &[], time.timestamp());
-            }
-        }
+        let (name, help) = (
+            "cssc_next_cycle_timestamp_seconds",
+            "When the next scheduled cycle begins.",
+        );
+        text.time(name, help, self.next);
+        let (name, help) = (
+            "cssc_last_cycle_end_timestamp_seconds",
+            "When the last cycle ended.",
+        );
+        text.time(name, help, self.ended);
     }
 }
 
@@ -92,6 +107,13 @@ struct Text(String);
 impl Text {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn time(&mut self, name: &str, help: &str, time: Option<DateTime<Utc>>) {
+        if let Some(time) = time {
+            self.family(name, "gauge", help);
+            self.sample(name, &[], time.timestamp());
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
@@ -110,6 +132,8 @@ impl Text {
 mod tests {
     use std::collections::BTreeSet;
 
+    use cssc_core::cycle::RowFindings;
+
     use super::*;
     use crate::runner::RunnerEvent;
 
@@ -121,6 +145,7 @@ mod tests {
         monitor.waiting("2026-01-07T09:30:00Z".parse().ok());
         monitor.registry(true);
         monitor.event(&RunnerEvent::Canceled);
+        monitor.figures().findings = Some(findings());
         let text = monitor.metrics();
         assert!(text.ends_with('\n'), "{text}");
         let (mut families, mut samples) = (BTreeSet::new(), BTreeSet::new());
@@ -154,6 +179,20 @@ mod tests {
         }
         assert!(text.contains("\ncssc_next_cycle_timestamp_seconds 1767778200\n"));
         assert!(families.contains("cssc_registry_up"), "{text}");
-        assert_eq!(families.len(), 7, "{text}");
+        for line in [
+            "cssc_findings{state=\"fixed\"} 6",
+            "cssc_findings{state=\"left\"} 2",
+            "cssc_findings{state=\"unfixed\"} 4",
+            "cssc_oldest_finding_timestamp_seconds 1767778200",
+        ] {
+            assert!(text.contains(&format!("\n{line}\n")), "{text}");
+        }
+        assert_eq!(families.len(), 9, "{text}");
+    }
+
+    fn findings() -> RowFindings {
+        let json = r#"{"fixable": 8, "fixed": 6, "left": 2, "introduced": 0, "unfixed": 4,
+            "openSince": "2026-01-07T09:30:00Z"}"#;
+        serde_json::from_str(json).unwrap()
     }
 }

@@ -17,8 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use cssc_core::Cycle;
-use cssc_core::cycle::{PublishOutcome, Status, StepKind, StepOutcome, Summary};
+use cssc_core::cycle::{
+    CycleReport, PublishOutcome, RowFindings, Status, StepKind, StepOutcome, Summary,
+};
 
 pub use http::MonitorServer;
 
@@ -51,7 +52,9 @@ struct Figures {
     steps: BTreeMap<StepKind, StepCount>,
     patched: u64,
     next: Option<DateTime<Utc>>,
+    /// When the last cycle ended, and what findings it had.
     ended: Option<DateTime<Utc>>,
+    findings: Option<RowFindings>,
     /// Whether the registry answered the last time, and since when that is so.
     registry: Option<(bool, Instant)>,
     /// When the loop was heard from last.
@@ -76,6 +79,7 @@ impl Default for Monitor {
             patched: 0,
             next: None,
             ended: None,
+            findings: None,
             registry: None,
             heard: Instant::now(),
         }))
@@ -122,9 +126,16 @@ impl Monitor {
                 figures.summary = cycle.summary();
                 figures.count(assignment.step.kind(), outcome);
             }
-            RunnerEvent::Ended { cycle } => {
+            RunnerEvent::Stopped { .. } => figures.running = false,
+            RunnerEvent::Ended { report } => {
                 figures.running = false;
-                figures.summary = cycle.summary();
+                figures.last(report);
+                let count = match report.status() {
+                    Status::Succeeded => &mut figures.succeeded,
+                    Status::Canceled => &mut figures.canceled,
+                    _ => &mut figures.failed,
+                };
+                *count = count.saturating_add(1);
             }
             RunnerEvent::Begun { .. }
             | RunnerEvent::Checked
@@ -133,16 +144,9 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn ended(&self, cycle: &Cycle) {
-        let mut figures = self.figures();
-        figures.heard = Instant::now();
-        figures.ended = cycle.record().finished();
-        let count = match cycle.record().status() {
-            Status::Succeeded => &mut figures.succeeded,
-            Status::Canceled => &mut figures.canceled,
-            _ => &mut figures.failed,
-        };
-        *count = count.saturating_add(1);
+    /// Tells of the cycle that ended before the workflow was served.
+    pub(crate) fn last(&self, report: &CycleReport) {
+        self.figures().last(report);
     }
 
     /// Whether the workflow is served as it should be.
@@ -172,6 +176,12 @@ impl Monitor {
 }
 
 impl Figures {
+    fn last(&mut self, report: &CycleReport) {
+        self.summary = report.summary();
+        self.findings = Some(report.findings());
+        self.ended = report.finished();
+    }
+
     fn count(&mut self, kind: StepKind, outcome: &StepOutcome) {
         let counts = self.steps.entry(kind).or_default();
         let count = match outcome {

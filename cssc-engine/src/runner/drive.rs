@@ -20,7 +20,7 @@ use crate::reports::Reports;
 use crate::state::{StateError, StoredWorkflow};
 use crate::step::plan::check_tools;
 use crate::step::{StepContext, StepError, perform};
-use crate::tool::StopToken;
+use crate::tool::{Log as _, StopToken};
 use crate::workflow;
 
 /// How often cancellation, the wish to stop and deadlines are checked.
@@ -124,15 +124,25 @@ impl Execution<'_> {
         remove_leftovers(runner, &mut cycle)?;
         if cycle.has_ended() {
             folder.remove_runs();
-            // What cannot be kept is made anew whenever it is asked for.
-            let report = workflow::report(runner.state, self.workflow.id, &cycle);
-            if let Ok(report) = report {
-                let _ = runner.state.keep_report(&report);
-                self.record(&cycle, &report);
-            }
+            self.end(&cycle)?;
+        } else {
+            (self.observe)(RunnerEvent::Stopped { cycle: &cycle });
         }
-        (self.observe)(RunnerEvent::Ended { cycle: &cycle });
         Ok(cycle)
+    }
+
+    /// Tells what came of a cycle: its log, whoever asks for its report later, and who observes.
+    fn end(&mut self, cycle: &Cycle) -> Result<(), StateError> {
+        let state = self.runner.state;
+        let report = &workflow::report(state, self.workflow.id, cycle)?;
+        // What cannot be kept is made anew whenever it is asked for.
+        let _ = state.keep_report(report);
+        let log = state.run_log(&RunId::trigger(report.cycle()));
+        log.line(&report.lines().to_string());
+        let _ = log.finish();
+        self.record(cycle, report);
+        (self.observe)(RunnerEvent::Ended { report });
+        Ok(())
     }
 
     /// Keeps a record in the registry, where the workflow says so.

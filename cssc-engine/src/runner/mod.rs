@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    Assignment, Cause, CycleDocument, CycleId, CycleOptions, FailureKind, ImageFilter, Run, Shard,
-    ShardResult, StepOutcome,
+    Assignment, Cause, CycleDocument, CycleId, CycleOptions, CycleReport, FailureKind, ImageFilter,
+    Run, Shard, ShardResult, StepOutcome,
 };
 use cssc_core::{Cycle, Registry, Workflow};
 
@@ -155,10 +155,15 @@ pub enum RunnerEvent<'a> {
     Canceled,
     /// No record of the cycle could be kept in the registry.
     NotRecorded(&'a RegistryError),
-    /// The cycle ended, or the runner was stopped before it did.
-    Ended {
+    /// The runner was stopped before the cycle ended.
+    Stopped {
         /// The cycle as it is now.
         cycle: &'a Cycle,
+    },
+    /// The cycle ended.
+    Ended {
+        /// What came of it.
+        report: &'a CycleReport,
     },
 }
 

@@ -139,7 +139,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Runs a cycle and tells the monitor how it goes.
+    /// Runs a cycle, whose events the monitor sees, too.
     fn execute(
         &self,
         workflow: &StoredWorkflow,
@@ -147,7 +147,7 @@ impl Server<'_> {
         run: impl FnOnce(&mut Execution<'_>) -> Result<Option<Cycle>, RunnerError>,
     ) -> Result<Option<Cycle>, RunnerError> {
         let monitor = self.monitor;
-        let cycle = run(&mut Execution {
+        run(&mut Execution {
             runner: self.runner,
             workflow,
             folder: &self.folder,
@@ -156,11 +156,7 @@ impl Server<'_> {
                 monitor.event(&event);
                 observe(ServeEvent::Cycle(event));
             },
-        })?;
-        if let Some(cycle) = cycle.as_ref().filter(|cycle| cycle.has_ended()) {
-            monitor.ended(cycle);
-        }
-        Ok(cycle)
+        })
     }
 
     /// The workflow in the state file, which this process alone runs. One that was deleted and
@@ -173,6 +169,12 @@ impl Server<'_> {
                 self.held = None;
                 let lock = self.runner.state.lock(workflow.id, now())?;
                 self.held = Some((workflow.clone(), lock));
+                let state = self.runner.state;
+                let last = state.current_cycle(workflow.id)?;
+                let last = last.map(|last| state.report(last.id)).transpose()?;
+                if let Some(report) = last.flatten() {
+                    self.monitor.last(&report);
+                }
             }
         }
         Ok(workflow)

@@ -638,6 +638,8 @@ fn served_it_runs_when_its_time_has_come_and_when_asked() {
         "cssc_patched_images_total 1",
         "cssc_steps_total{step=\"scan\",outcome=\"done\"} 6",
         "cssc_registry_up 1",
+        "cssc_findings{state=\"fixed\"} 0",
+        "cssc_findings{state=\"left\"} 1",
     ] {
         assert!(
             metrics.lines().any(|found| found == line),

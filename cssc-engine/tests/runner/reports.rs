@@ -1,6 +1,6 @@
 //! What the state keeps of cycles that have ended.
 
-use cssc_core::cycle::{CycleReport, Until};
+use cssc_core::cycle::{CycleReport, RunId, Until};
 use cssc_engine::workflow::report;
 
 use super::world::{Tools, World, image};
@@ -34,6 +34,16 @@ fn a_finding_is_open_since_the_cycle_that_found_it() {
     let new = second.images()[0].row.scan_date;
     assert_eq!(found, [("CVE-1", since), ("CVE-2", new)]);
     assert!(new > since);
+    assert_eq!(second.findings().open_since, since);
+    let trigger = RunId::trigger(second.cycle());
+    let log = world.state.log(&trigger, 0).unwrap().unwrap();
+    let day = since.unwrap().format("%Y-%m-%d");
+    let told = format!(
+        "python:old: vulnerable, would be patched as `old-1`; findings: 2 left (open since {day})\n\
+         cycle {} succeeded: 1 image, 1 vulnerable; findings: 2 left (open since {day})\n",
+        second.cycle()
+    );
+    assert!(log.ends_with(&told), "{log}");
 
     world.settings.cycle.until = None;
     let third = report_of_next_cycle(&world, &tools);

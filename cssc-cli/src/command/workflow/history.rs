@@ -1,5 +1,7 @@
 //! Where it is known what cycles have come to: in the state file, and in the registry.
 
+use std::borrow::Cow;
+
 use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CycleReport};
 use cssc_engine::records::Records;
@@ -30,9 +32,18 @@ pub(super) struct Here {
     pub(super) cycle: Option<Cycle>,
 }
 
-impl Here {
-    pub(super) fn report(&self, cycle: &Cycle) -> Result<CycleReport, StateError> {
-        workflow::report(&self.state, self.workflow.id, cycle)
+impl Known {
+    /// What is reported of it; nothing before the first cycle.
+    pub(super) fn report(&self) -> Result<Option<Cow<'_, CycleReport>>, StateError> {
+        match self {
+            Self::Recorded(report) => Ok(Some(Cow::Borrowed(report))),
+            Self::Here(here) => {
+                let (state, id) = (&here.state, here.workflow.id);
+                let cycle = here.cycle.as_ref();
+                let report = cycle.map(|cycle| workflow::report(state, id, cycle));
+                Ok(report.transpose()?.map(Cow::Owned))
+            }
+        }
     }
 }
 

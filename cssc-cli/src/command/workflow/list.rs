@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
-use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
 use cssc_engine::state::{SqliteState, State, StoredWorkflow};
 
@@ -101,18 +100,16 @@ pub(crate) fn known_workflow(
 impl List {
     pub(super) fn run(&self) -> Outcome {
         let known = history::find(&self.registry, &self.state, None)?;
-        let rows: Vec<StatusRow> = match &known {
-            Known::Here(here) => here.cycle.iter().flat_map(Cycle::rows).collect(),
-            Known::Recorded(report) => {
-                let images = report.images().iter();
-                images.map(|image| image.row.clone()).collect()
-            }
-        };
+        let report = known.report()?;
         let is_asked_for = |row: &&StatusRow| {
             self.run_status
                 .is_none_or(|filter| filter.matches_image(row.scan_status, row.patch_status))
         };
-        let rows: Vec<&StatusRow> = rows.iter().filter(is_asked_for).collect();
+        let images = report.iter().flat_map(|report| report.images());
+        let rows: Vec<_> = images
+            .map(|image| &image.row)
+            .filter(is_asked_for)
+            .collect();
         rows::print(self.format.output, || rows.iter().copied())?;
         let has_failed = match &known {
             Known::Here(here) => tell_what_rows_do_not(here)?,
@@ -197,21 +194,16 @@ fn tell_what_rows_do_not(here: &Here) -> Result<bool, Failure> {
 
 impl Report {
     pub(super) fn run(&self) -> Outcome {
-        let report = match history::find(&self.registry, &self.state, self.cycle)? {
-            Known::Recorded(report) => *report,
-            Known::Here(here) => match &here.cycle {
-                Some(cycle) => here.report(cycle)?,
-                None => {
-                    return Err(Failure::No(match self.cycle {
-                        Some(cycle) => format!(
-                            "no cycle `{cycle}` of `{}` is kept here, nor recorded in the registry",
-                            here.workflow.key
-                        ),
-                        None => "no cycle has begun yet".to_owned(),
-                    }));
-                }
-            },
-        };
+        let known = history::find(&self.registry, &self.state, self.cycle)?;
+        let report = known.report()?.ok_or_else(|| {
+            Failure::No(match self.cycle {
+                Some(cycle) => format!(
+                    "no cycle `{cycle}` of `{}` is kept here, nor recorded in the registry",
+                    self.registry.workflow_key()
+                ),
+                None => "no cycle has begun yet".to_owned(),
+            })
+        })?;
         self.format.print(&report)?;
         Ok(Answer::Yes)
     }

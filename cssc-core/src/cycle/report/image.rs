@@ -133,6 +133,22 @@ impl ImageReport {
         self.left_findings.iter().filter_map(|one| one.since).min()
     }
 
+    /// Says in the numbers, too, since when findings are open.
+    fn date_rows(&mut self) {
+        let open_since = self.open_since();
+        if let Some(findings) = &mut self.row.findings {
+            findings.open_since = open_since;
+        }
+        for row in &mut self.row.platforms {
+            let own = self.left_findings.iter();
+            let own = own.filter(|one| one.platform == row.platform);
+            let open_since = own.filter_map(|one| one.since).min();
+            if let Some(findings) = &mut row.findings {
+                findings.open_since = open_since;
+            }
+        }
+    }
+
     /// Takes over since when findings are open; whether the image was scanned then at all.
     pub(super) fn follow(&mut self, before: &Self) -> bool {
         if before.row.findings.is_none() {
@@ -141,12 +157,10 @@ impl ImageReport {
         let known = before.left_findings.iter();
         let known: BTreeMap<_, _> = known.map(|one| (one.identity(), one.since)).collect();
         for finding in &mut self.left_findings {
-            if let Some(Some(since)) = known.get(&finding.identity()).copied() {
-                finding.since = finding
-                    .since
-                    .map_or(Some(since), |own| Some(own.min(since)));
-            }
+            let before = known.get(&finding.identity()).copied().flatten();
+            finding.since = finding.since.into_iter().chain(before).min();
         }
+        self.date_rows();
         true
     }
 }

@@ -2,6 +2,7 @@
 
 mod image;
 mod junit;
+mod lines;
 mod markdown;
 mod sarif;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use super::id::{CycleId, RunId};
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
 use super::record::Cause;
-use super::row::ImageName;
+use super::row::{ImageName, RowFindings};
 use super::shard::CycleDocument;
 use super::status::Status;
 use super::summary::Summary;
@@ -213,6 +214,27 @@ impl CycleReport {
     /// How its images stand, in numbers.
     pub fn summary(&self) -> Summary {
         self.summary
+    }
+
+    /// Its findings in numbers, each image counted for itself.
+    pub fn findings(&self) -> RowFindings {
+        let images = self.images.iter().map(|image| image.row.findings);
+        RowFindings::of_all(images).unwrap_or_default()
+    }
+
+    /// What came of it in one line: the images by outcome, and the findings.
+    ///
+    /// ```text
+    /// cycle 20260107T093000Z-3f2a succeeded: 3 images, 2 patched, 1 clean; findings: 6 fixed
+    /// ```
+    pub fn line(&self) -> impl fmt::Display {
+        Written(self, lines::cycle)
+    }
+
+    /// A line for each image that was not clean, and at last the one of the cycle: what its log
+    /// says.
+    pub fn lines(&self) -> impl fmt::Display {
+        Written(self, lines::all)
     }
 
     /// What went wrong with the plan, in words.

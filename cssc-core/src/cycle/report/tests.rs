@@ -150,6 +150,19 @@ cannot read \`redis:\*\`: &lt;down> & "out"
 }
 
 #[test]
+fn lines() {
+    let expected = "\
+python:bad: failed, no | report  at all
+python:old_1: vulnerable, published as python:old_1-1, 1 fixable finding left in the patched \
+                    image; findings: 1 fixed, 1 left (open since 2024-01-07)
+cycle 20240107T093000Z-0003 failed: 3 images, 1 clean, 1 vulnerable, 1 failed, 1 left-out; \
+                    findings: 1 fixed, 1 left (open since 2024-01-07), 4 without a fix";
+    let report = CycleReport::new(&cycle());
+    assert_eq!(report.lines().to_string(), expected);
+    assert!(expected.ends_with(&report.line().to_string()));
+}
+
+#[test]
 fn sarif() {
     let log = serde_json::to_value(CycleReport::new(&cycle()).sarif()).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
@@ -215,6 +228,13 @@ fn findings_are_open_since_an_image_was_first_scanned_with_them() {
         .collect();
     assert_eq!(since, [Some(day(1)), Some(day(15))]);
     assert_eq!(third.images[2].open_since(), Some(day(1)));
+    let row = &third.images[2].row;
+    let numbers = [row.findings, row.platforms[0].findings];
+    assert_eq!(
+        numbers.map(|one| one.unwrap().open_since),
+        [Some(day(1)); 2]
+    );
+    assert_eq!(third.findings().open_since, Some(day(1)));
 
     // What was not there in the cycle before is new.
     let mut again = report(day(22));
