@@ -47,6 +47,20 @@ impl<'a> AuxiliaryTag<'a> {
     /// What `tag` is among the tags of its repository, if it is auxiliary.
     #[inline]
     pub fn of(tag: TagRef<'a>, tags: &TagSet) -> Option<Self> {
+        // Nearly all tags begin and end otherwise, and are done with here.
+        match tag.as_str().as_bytes() {
+            [b's' | b'c', ..]
+            | [.., b'6', b'4']
+            | [.., b'8', b'6']
+            | [.., b'v', b'5'..=b'8']
+            | [.., b'l', b'e']
+            | [.., b'0', b'x'] => Self::look(tag, tags),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn look(tag: TagRef<'a>, tags: &TagSet) -> Option<Self> {
         if is_attachment(tag.as_str()) {
             return Some(Self::Attachment);
         }
@@ -83,13 +97,8 @@ pub fn is_candidate(tag: &str) -> bool {
 }
 
 /// What stands before `-<architecture>`.
-#[inline]
 fn before_architecture(tag: TagRef<'_>) -> Option<TagRef<'_>> {
     let text = tag.as_str();
-    // Most tags end in none of these bytes, and are done with here.
-    if !matches!(text.bytes().last()?, b'4'..=b'8' | b'e' | b'x') {
-        return None;
-    }
     let before = ARCHITECTURES
         .iter()
         .find_map(|architecture| text.strip_suffix(architecture)?.strip_suffix('-'))?;

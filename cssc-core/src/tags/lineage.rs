@@ -109,7 +109,6 @@ impl Lineages {
                 Some(_) => {}
             }
         }
-        originals.shrink_to_fit();
         Self {
             tags: tags.clone(),
             convention,
