@@ -97,7 +97,7 @@ fn is_redundant<'a>(rule: &'a Rule, selected: &mut BTreeSet<(&'a str, &'a str)>)
     let repository = rule.repository.as_str();
     let all = selected.contains(&(repository, Selector::All.as_str()));
     let mut is_redundant = true;
-    for selector in &rule.selectors {
+    for selector in rule.selectors() {
         let is_new = selected.insert((repository, selector.as_str()));
         is_redundant &= all || !is_new;
     }

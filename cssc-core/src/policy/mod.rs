@@ -16,6 +16,7 @@ mod validate;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -73,7 +74,7 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     repository: Repository,
-    selectors: Vec<Selector>,
+    selectors: Arc<[Selector]>,
     enabled: bool,
 }
 

@@ -227,7 +227,7 @@ impl Validator<'_> {
         };
         Some(Rule {
             repository: repository?,
-            selectors: selectors?,
+            selectors: selectors?.into(),
             enabled: enabled?,
         })
     }
