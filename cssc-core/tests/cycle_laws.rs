@@ -536,6 +536,10 @@ impl World {
     fn result(&self) -> Vec<StatusRow> {
         let rows = self.cycle.rows().map(|mut row| {
             (row.scan_date, row.patch_date) = (None, None);
+            let platforms = row.platforms.iter_mut().map(|one| &mut one.findings);
+            for findings in platforms.chain([&mut row.findings]).flatten() {
+                findings.open_since = None;
+            }
             row.patched_digest = None;
             row
         });

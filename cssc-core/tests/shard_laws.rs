@@ -17,8 +17,8 @@ use cssc_core::cycle::{
     Assignment, Cause, Comparison, CycleDocument, CycleId, CycleImage, CycleOptions, CyclePlatform,
     CycleReport, DiscardOutcome, Exchange, ImageName, ImageOutcome, ImageReport, Merge, NextStep,
     PatchOutcome, PatchStep, PinnedPolicy, PlanOutcome, PublishContent, PublishOutcome,
-    PublishStep, ReportedFinding, ScanOutcome, Shard, ShardResult, Step, StepFailure, StepOutcome,
-    VerifyOutcome,
+    PublishStep, ReportedFinding, RowFindings, ScanOutcome, Shard, ShardResult, Step, StepFailure,
+    StepOutcome, VerifyOutcome,
 };
 use cssc_core::name::Platform;
 use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
@@ -446,6 +446,12 @@ fn plan(registry: &Registry, images: u32) -> Vec<CycleImage> {
 fn essence(image: &ImageReport) -> impl PartialEq + std::fmt::Debug + use<> {
     let row = &image.row;
     let platforms = row.platforms.iter();
+    let numbers = |findings: Option<RowFindings>| {
+        findings.map(|mut findings| {
+            findings.open_since = None;
+            findings
+        })
+    };
     let findings = |found: &[ReportedFinding]| -> Vec<(Platform, Finding)> {
         found
             .iter()
@@ -459,7 +465,7 @@ fn essence(image: &ImageReport) -> impl PartialEq + std::fmt::Debug + use<> {
         row.patched_image.clone(),
         (row.scan_run_id.clone(), row.patch_run_id.clone()),
         (
-            row.findings,
+            numbers(row.findings),
             findings(&image.fixed_findings),
             findings(&image.left_findings),
         ),
@@ -469,7 +475,7 @@ fn essence(image: &ImageReport) -> impl PartialEq + std::fmt::Debug + use<> {
                 (
                     one.platform.clone(),
                     one.outcome,
-                    one.findings,
+                    numbers(one.findings),
                     one.reason.clone(),
                 )
             })
