@@ -39,6 +39,10 @@ def describe(name: str) -> list[str]:
         title = name
     elif isinstance(value, type) and issubclass(value, tuple):
         title = f"{name}({', '.join(value._fields)})"  # type: ignore[attr-defined]
+    elif isinstance(value, type) and issubclass(value, dict):
+        title = f"{name}: dict"
+        fields = value.__annotations__.items()
+        lines = [f"- `{key}: {kind.__forward_arg__}`" for key, kind in fields]
     elif isinstance(value, type) and issubclass(value, BaseException):
         bases = ", ".join(base.__name__ for base in value.__bases__)
         title = f"{name}({bases})"
@@ -64,7 +68,7 @@ def main() -> None:
             section = "Functions"
         elif issubclass(value, BaseException):
             section = "Errors"
-        elif issubclass(value, tuple):
+        elif issubclass(value, (tuple, dict)):
             section = "Rows"
         else:
             section = "Classes"

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cssc_core::name::Platform;
-use cssc_core::{Digest, Repository, Tag};
+use cssc_core::tags::{Lineages, PatchTag, TagSet};
+use cssc_core::{Digest, Repository, Tag, TagConvention};
 use cssc_registry::{Image, ImageManifest, Reference, Referrer, RegistryClient, RegistryError};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,6 +13,57 @@ use crate::step::attachments::PREDICATE_TYPE;
 use crate::step::content;
 use crate::step::origin::{self, CYCLE, PREVIOUS};
 use crate::step::statement::VEX;
+
+/// An image with its patches, as they are in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Story {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag that was patched; none when it is not there any more.
+    pub original: Option<Chapter>,
+    /// Its patches, oldest first.
+    pub patches: Vec<Chapter>,
+}
+
+impl Story {
+    /// Reads the story of an image, which may be named by its original or by a patch of it; none
+    /// when neither the original nor any patch is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`chapter`] does.
+    pub fn read(
+        client: &dyn RegistryClient,
+        repository: &Repository,
+        tag: &Tag,
+        tags: &TagSet,
+        convention: TagConvention,
+    ) -> Result<Option<Self>, RegistryError> {
+        let asked = tag.borrowed();
+        let original = convention.parse(asked).map_or(asked, PatchTag::original);
+        let mut patches = Vec::new();
+        for patch in Lineages::new(tags, convention).patches(original) {
+            patches.extend(chapter(client, repository, &patch.to_tag())?);
+        }
+        let original = chapter(client, repository, &original.to_tag())?;
+        let is_there = original.is_some() || !patches.is_empty();
+        Ok(is_there.then(|| Self {
+            repository: repository.clone(),
+            original,
+            patches,
+        }))
+    }
+
+    /// What a manifest was made from: the original of today, or an earlier one. None for what says
+    /// nothing of it.
+    pub fn is_of_todays_original(&self, origin: Option<&Digest>) -> Option<bool> {
+        let mut platforms = self.original.iter().flat_map(|image| &image.platforms);
+        let is_todays = |origin: &Digest| platforms.any(|platform| platform.digest == *origin);
+        origin.map(is_todays)
+    }
+}
 
 /// An image, or one patch of it, as it is in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

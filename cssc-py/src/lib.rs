@@ -1,8 +1,11 @@
-//! The private native module of the Python package `cssc`: it converts, the core decides.
+//! The private native module of the Python package `cssc`: it converts; the core decides, and the
+//! engine acts.
 //!
 //! What Python sees is in `python/cssc`: rows, enumerations and exceptions are plain Python, made
 //! here by calling them.
 
+mod client;
+mod command;
 mod convert;
 mod name;
 mod plan;
@@ -17,6 +20,10 @@ use pyo3::prelude::*;
 /// The native part of `cssc`. Its interface is private.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::client::Client;
+    #[pymodule_export]
+    use super::command::main;
     #[pymodule_export]
     use super::name::{check_registry, check_repository, check_selector, check_tag, parse_patch};
     #[pymodule_export]

@@ -83,7 +83,7 @@ fn inventory(source: &Bound<'_, PyAny>, repositories: &[&Repository]) -> PyResul
         .collect()
 }
 
-fn plan_of(
+pub(crate) fn plan_of(
     py: Python<'_>,
     policy: cssc_core::Policy,
     inventory: Inventory,

@@ -95,6 +95,28 @@ fn to_rows<'py>(py: Python<'py>, found: &[Diagnostic]) -> PyResult<Bound<'py, Py
 }
 
 impl Policy {
+    /// The policy that a registry stores.
+    pub(crate) fn from_bytes(py: Python<'_>, policy: &[u8]) -> PyResult<Self> {
+        Self::of_check(py, cssc_core::Policy::check(policy))
+    }
+
+    fn of_check(py: Python<'_>, check: PolicyCheck) -> PyResult<Self> {
+        let PolicyCheck {
+            policy,
+            diagnostics,
+        } = check;
+        if let Some(inner) = policy {
+            return Ok(Self { inner, diagnostics });
+        }
+        let rows = to_rows(py, &diagnostics)?;
+        let unusable = PolicyCheck {
+            policy: None,
+            diagnostics,
+        };
+        let text = unusable.into_policy().err().map(|error| error.to_string());
+        Err(error(py, "PolicyError", (text, rows)))
+    }
+
     /// The policy that Python gave: a `Policy`, or anything one is made from.
     pub(crate) fn from_any(policy: &Bound<'_, PyAny>) -> PyResult<cssc_core::Policy> {
         match policy.cast::<Self>() {
@@ -109,21 +131,7 @@ impl Policy {
     #[new]
     #[pyo3(signature = (policy, /))]
     fn new(policy: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let PolicyCheck {
-            policy: valid,
-            diagnostics,
-        } = read(policy)?;
-        if let Some(inner) = valid {
-            return Ok(Self { inner, diagnostics });
-        }
-        let py = policy.py();
-        let rows = to_rows(py, &diagnostics)?;
-        let unusable = PolicyCheck {
-            policy: None,
-            diagnostics,
-        };
-        let text = unusable.into_policy().err().map(|error| error.to_string());
-        Err(error(py, "PolicyError", (text, rows)))
+        Self::of_check(policy.py(), read(policy)?)
     }
 
     /// What a pattern takes apart.

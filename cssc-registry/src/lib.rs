@@ -194,6 +194,17 @@ fn listing(tags: Result<TagSet, RegistryError>) -> Listing {
     }
 }
 
+impl From<ListingError> for RegistryError {
+    fn from(error: ListingError) -> Self {
+        let kind = match error.kind() {
+            UnavailableKind::Unauthorized => RegistryErrorKind::Unauthorized,
+            UnavailableKind::Transient => RegistryErrorKind::Unavailable,
+            _ => RegistryErrorKind::Answer,
+        };
+        Self::new(kind, error.message())
+    }
+}
+
 impl From<RegistryError> for ListingError {
     fn from(error: RegistryError) -> Self {
         let kind = if error.is_unauthorized() {

@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
-use cssc_core::tags::{Lineages, PatchTag};
-use cssc_core::{Digest, Repository, Tag, TagConvention};
-use cssc_engine::story::{Chapter, PlatformChapter, chapter};
-use serde::Serialize;
+use cssc_core::TagConvention;
+use cssc_engine::story::{Chapter, PlatformChapter, Story};
 
 use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
@@ -40,14 +38,6 @@ pub(crate) fn run(command: &Command) -> Outcome {
     show.run()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Story<'a> {
-    repository: &'a Repository,
-    original: Option<Chapter>,
-    patches: Vec<Chapter>,
-}
-
 impl Show {
     fn run(&self) -> Outcome {
         let repository = &self.image.repository;
@@ -57,62 +47,32 @@ impl Show {
         };
         let registry = Registry::open(&self.registry)?;
         let tags = registry.tags(repository)?;
-        let asked = tag.borrowed();
-        let original = self.tag_convention.parse(asked);
-        let original = original.map_or(asked, PatchTag::original);
-        let lineages = Lineages::new(&tags, self.tag_convention);
-        let read = |tag: &Tag| {
-            let chapter = chapter(registry.client(), repository, tag);
-            chapter.map_err(|error| Failure::new(error.to_string()))
-        };
-        let mut patches = Vec::new();
-        for patch in lineages.patches(original) {
-            patches.extend(read(&patch.to_tag())?);
-        }
-        let story = Story {
-            repository,
-            original: read(&original.to_tag())?,
-            patches,
-        };
-        if story.original.is_none() && story.patches.is_empty() {
-            return Err(Failure::No(format!("`{repository}` has no tag `{tag}`")));
-        }
+        let convention = self.tag_convention;
+        let story = Story::read(registry.client(), repository, tag, &tags, convention)?
+            .ok_or_else(|| Failure::No(format!("`{repository}` has no tag `{tag}`")))?;
         match self.format.output {
             Format::Json => output::json(&story)?,
-            format => rows::print_text(format, || story.rows())?,
+            format => rows::print_text(format, || platform_rows(&story))?,
         }
         Ok(Answer::Yes)
     }
 }
 
-impl Story<'_> {
-    /// A row for each platform of the original and of each patch.
-    fn rows(&self) -> impl Iterator<Item = PlatformRow<'_>> {
-        let chapters = self.original.iter().chain(&self.patches);
-        chapters.flat_map(|chapter| {
-            let platforms = chapter.platforms.iter();
-            platforms.map(|platform| PlatformRow {
-                story: self,
-                chapter,
-                platform,
-            })
+/// A row for each platform of the original and of each patch.
+fn platform_rows(story: &Story) -> impl Iterator<Item = PlatformRow<'_>> {
+    let chapters = story.original.iter().chain(&story.patches);
+    chapters.flat_map(move |chapter| {
+        let platforms = chapter.platforms.iter();
+        platforms.map(move |platform| PlatformRow {
+            story,
+            chapter,
+            platform,
         })
-    }
-
-    /// What a manifest was made from: the original of today, or an earlier one.
-    fn made_from(&self, origin: Option<&Digest>) -> &'static str {
-        let Some(origin) = origin else { return "" };
-        let mut platforms = self.original.iter().flat_map(|image| &image.platforms);
-        if platforms.any(|platform| platform.digest == *origin) {
-            "the original"
-        } else {
-            "an earlier original"
-        }
-    }
+    })
 }
 
 struct PlatformRow<'a> {
-    story: &'a Story<'a>,
+    story: &'a Story,
     chapter: &'a Chapter,
     platform: &'a PlatformChapter,
 }
@@ -138,11 +98,16 @@ impl Row<7> for PlatformRow<'_> {
             count => count.to_string(),
         };
         let name = platform.platform.as_ref().map(ToString::to_string);
+        let made_from = match self.story.is_of_todays_original(platform.origin.as_ref()) {
+            None => "",
+            Some(true) => "the original",
+            Some(false) => "an earlier original",
+        };
         [
             self.chapter.tag.as_str().into(),
             name.unwrap_or_default().into(),
             digest.get(..19).unwrap_or(digest).into(),
-            self.story.made_from(platform.origin.as_ref()).into(),
+            made_from.into(),
             self.chapter.cycle.as_deref().unwrap_or_default().into(),
             count(fixed).into(),
             count(attached).into(),

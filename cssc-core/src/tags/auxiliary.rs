@@ -58,6 +58,10 @@ pub enum AuxiliaryTag<'a> {
 impl<'a> AuxiliaryTag<'a> {
     /// What `tag` is among the tags of its repository, if it is auxiliary.
     #[inline]
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "it is compared without a jump"
+    )]
     pub fn of(tag: TagRef<'a>, tags: &TagSet) -> Option<Self> {
         // Nearly all tags begin and end otherwise, and are done with here. What a tag ends in cannot
         // be foreseen: all ends are compared, which costs less than a jump that was not expected.

@@ -1,7 +1,7 @@
 """Continuous patching of container images: policy, tags, plan, schedule and workflow.
 
-The package decides and does no I/O: give it the policy, the tags and the time, and it answers
-which images to scan, what a patch would be called, and when the workflow runs.
+Give it the policy, the tags and the time, and it answers which images to scan, what a patch would
+be called, and when the workflow runs. That does no I/O; `Client` alone speaks to registries.
 
 >>> import cssc
 >>> policy = {"version": "v1", "repositories": [{"repository": "python", "tags": ["*"]}]}
@@ -24,6 +24,7 @@ if not getattr(_sys, "_is_gil_enabled", lambda: True)():
 
 from cssc._native import (
     DEFAULT_LIMIT,
+    Client,
     Policy,
     Cycle,
     Plan,
@@ -42,14 +43,18 @@ from cssc._types import (
     Evidence,
     Explanation,
     Image,
+    ImageStory,
     InvalidValueError,
     Lineage,
     NotFound,
+    PlatformStory,
+    RegistryError,
     Rule,
     ScanError,
     ScanVerdict,
     Severity,
     Skipped,
+    Story,
     TagConvention,
     Unavailable,
     WorkflowError,
@@ -58,6 +63,7 @@ from cssc._types import (
 __all__ = [
     "Policy",
     "PolicyError",
+    "Client",
     "Cycle",
     "DEFAULT_LIMIT",
     "Diagnostic",
@@ -67,12 +73,15 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Image",
+    "ImageStory",
     "InvalidValueError",
     "Lineage",
     "NotFound",
     "PatchTag",
     "Plan",
+    "PlatformStory",
     "Registry",
+    "RegistryError",
     "Repository",
     "Rule",
     "ScanError",
@@ -80,6 +89,7 @@ __all__ = [
     "Schedule",
     "Severity",
     "Skipped",
+    "Story",
     "Tag",
     "TagConvention",
     "Unavailable",

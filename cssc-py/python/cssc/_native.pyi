@@ -28,11 +28,14 @@ from cssc._types import (
     Rule,
     ScanVerdict,
     Skipped,
+    Story,
     TagConvention,
     Unavailable,
 )
 
 __all__ = [
+    "Client",
+    "main",
     "Policy",
     "check",
     "schema",
@@ -61,6 +64,33 @@ DEFAULT_LIMIT: int
 _Policy = Union[str, bytes, "PathLike[str]", Dict[str, Any]]
 _Listing = Union[Iterable[str], None, Exception]
 _Inventory = Union[Mapping[str, _Listing], Callable[[str], _Listing]]
+
+def main(arguments: Sequence[Union[str, "PathLike[str]"]]) -> int: ...
+@final
+class Client:
+    def __new__(
+        cls,
+        registry: str,
+        /,
+        *,
+        username: Optional[str] = None,
+        password: Optional[str] = None,
+        token: Optional[str] = None,
+        timeout: float = 30.0,
+        list_timeout: float = 900.0,
+        concurrency: int = ...,
+        plain_http: bool = False,
+        ca_file: Union[str, "PathLike[str]", None] = None,
+        insecure_skip_tls_verify: bool = False,
+    ) -> Client: ...
+    @property
+    def registry(self) -> str: ...
+    def tags(self, repository: str, /) -> Optional[List[str]]: ...
+    def plan(
+        self, policy: Union[Policy, _Policy], /, *, dialect: str = "documented", limit: Optional[int] = ...
+    ) -> Plan: ...
+    def policy(self) -> Optional[Policy]: ...
+    def image(self, image: str, /, *, tag_convention: str = "incremental") -> Optional[Story]: ...
 
 @final
 class Policy:

@@ -6,7 +6,7 @@ import calendar as _calendar
 import datetime as _datetime
 from enum import Enum
 from html import escape as _escape
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, TypedDict
 
 __all__ = [
     "PolicyError",
@@ -19,12 +19,16 @@ __all__ = [
     "Image",
     "InvalidValueError",
     "Lineage",
+    "ImageStory",
     "NotFound",
+    "PlatformStory",
+    "RegistryError",
     "Rule",
     "ScanError",
     "ScanVerdict",
     "Severity",
     "Skipped",
+    "Story",
     "TagConvention",
     "Unavailable",
     "WorkflowError",
@@ -55,6 +59,22 @@ class PolicyError(Error, ValueError):
 
 class ScanError(Error, ValueError):
     """A scan report that cannot be read; it says nothing of the image."""
+
+
+class RegistryError(Error):
+    """A registry that did not do what was asked of it.
+
+    ``kind`` is ``absent``, ``unauthorized``, ``unsupported`` (the registry has no such operation),
+    ``input`` (what was asked makes no sense), ``answer`` (what came back cannot be used) or
+    ``unavailable``; only of the last another attempt may succeed.
+    """
+
+    def __init__(self, message: str, kind: str = "unavailable") -> None:
+        super().__init__(message, kind)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class WorkflowError(Error):
@@ -203,6 +223,39 @@ class Evidence(NamedTuple):
     fixed: int
     introduced: int
     remaining: int
+
+
+class PlatformStory(TypedDict):
+    """A platform of an image or of a patch, as it is in a registry.
+
+    ``origin`` is the manifest it was made from; ``fixed`` lists the vulnerabilities that the attached
+    VEX calls fixed; ``attached`` counts the referrers by predicate type, or else by artifact type.
+    """
+
+    platform: Optional[str]
+    digest: str
+    origin: Optional[str]
+    fixed: List[str]
+    attached: Dict[str, int]
+
+
+class ImageStory(TypedDict):
+    """An original or a patch, as it is in a registry: what it was made from, by which cycle."""
+
+    tag: str
+    digest: str
+    origin: Optional[str]
+    cycle: Optional[str]
+    previous: Optional[str]
+    platforms: List[PlatformStory]
+
+
+class Story(TypedDict):
+    """An image and its patches, oldest first; ``original`` is None when it is gone."""
+
+    repository: str
+    original: Optional[ImageStory]
+    patches: List[ImageStory]
 
 
 def _table(images: List[Image]) -> Dict[str, List[Optional[str]]]:

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{CycleReport, ImageOutcome, ImageReport};
-use crate::cycle::row::StatusRow;
+use crate::cycle::row::{RowFindings, StatusRow};
 
 /// The images by outcome, and the findings.
 pub(super) fn cycle(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ pub(super) fn cycle(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
         }
     }
     match report.findings() {
-        none if none == Default::default() => Ok(()),
+        none if none == RowFindings::default() => Ok(()),
         findings => write!(f, "; findings: {findings}"),
     }
 }
