@@ -12,7 +12,7 @@ import cssc
 
 def signature(name: str, value: Any) -> str:
     try:
-        return f"{name}{inspect.signature(value)}".replace("'", "")
+        return f"{name}{inspect.signature(value)}".replace("'", "").replace("_types.", "")
     except (TypeError, ValueError):
         return name
 

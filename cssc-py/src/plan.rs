@@ -6,7 +6,8 @@ use cssc_core::inventory::{ListingError, UnavailableKind};
 use cssc_core::{Dialect, Inventory, Listing, PlanOptions, Repository};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::convert::{invalid, member, package, to_python};
 use crate::policy::Policy;
@@ -21,11 +22,40 @@ pub(crate) struct Plan {
     inner: cssc_core::Plan,
     policy: cssc_core::Policy,
     inventory: Inventory,
+    rows: PyOnceLock<Py<PyTuple>>,
 }
 
 impl Plan {
     pub(crate) fn inner(&self) -> &cssc_core::Plan {
         &self.inner
+    }
+
+    /// The images as rows, made when they are asked for first.
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
+        let rows = self.rows.get_or_try_init(py, || {
+            let class = package(py, "Image")?;
+            // A row's own constructor is a function of Python's, and four times as slow.
+            let new = py.get_type::<PyTuple>().getattr("__new__")?;
+            let mut repository: Option<Bound<'py, PyString>> = None;
+            let mut rows = Vec::with_capacity(self.inner.matches());
+            for image in self.inner.images() {
+                let name = image.repository().as_str();
+                let repository = match repository.take().filter(|known| *known == name) {
+                    Some(known) => repository.insert(known),
+                    None => repository.insert(PyString::new(py, name)),
+                };
+                let tag = PyString::new(py, image.tag().as_str());
+                let latest = image.latest_patch();
+                let latest = latest.map(|patch| PyString::new(py, &patch.to_string()));
+                let patch = image.patch_tag().ok();
+                let patch = patch.map(|patch| PyString::new(py, &patch.to_string()));
+                let scan = latest.as_ref().unwrap_or(&tag);
+                let fields = (&*repository, &tag, &latest, scan, patch);
+                rows.push(new.call1((&class, fields))?);
+            }
+            Ok::<_, PyErr>(PyTuple::new(py, rows)?.unbind())
+        })?;
+        Ok(rows.bind(py))
     }
 }
 
@@ -100,6 +130,7 @@ pub(crate) fn plan_of(
         inner,
         policy,
         inventory,
+        rows: PyOnceLock::new(),
     })
 }
 
@@ -165,18 +196,7 @@ impl Plan {
     /// The images to scan.
     #[getter]
     fn images<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let class = package(py, "Image")?;
-        let rows = PyList::empty(py);
-        for image in self.inner.images() {
-            rows.append(class.call1((
-                image.repository().as_str(),
-                image.tag().as_str(),
-                image.latest_patch().map(|patch| patch.to_string()),
-                image.scan_tag().to_string(),
-                image.patch_tag().ok().map(|patch| patch.to_string()),
-            ))?)?;
-        }
-        Ok(rows)
+        Ok(self.rows(py)?.to_list())
     }
 
     /// Tags that were taken in but cannot be patched.
@@ -284,7 +304,15 @@ impl Plan {
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.images(py)?.try_iter()?.into_any())
+        Ok(self.rows(py)?.try_iter()?.into_any())
+    }
+
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.rows(py)?.as_any().get_item(index)
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -306,8 +334,9 @@ impl Plan {
             count => format!(", {count} {what}"),
         };
         format!(
-            "<Plan: {} images{}{}{}>",
+            "<Plan: {} image{}{}{}{}>",
             self.inner.matches(),
+            if self.inner.matches() == 1 { "" } else { "s" },
             count(self.inner.skipped().count(), "skipped"),
             count(self.inner.not_found().count(), "not found"),
             count(self.inner.unavailable().count(), "unavailable"),

@@ -131,7 +131,19 @@ impl Policy {
     #[new]
     #[pyo3(signature = (policy, /))]
     fn new(policy: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::of_check(policy.py(), read(policy)?)
+        let checked = read(policy)?;
+        // Whoever gives the name of a file is told so.
+        let is_name = policy.cast::<PyString>().is_ok_and(|text| {
+            let text = text.to_string_lossy();
+            !text.contains(['{', '\n'])
+        });
+        if is_name && checked.policy.is_none() {
+            let message = "a string is the text of a policy: give the name of a file as a \
+                           `pathlib.Path`";
+            let rows = to_rows(policy.py(), &checked.diagnostics)?;
+            return Err(error(policy.py(), "PolicyError", (message, rows)));
+        }
+        Self::of_check(policy.py(), checked)
     }
 
     /// What a pattern takes apart.
@@ -195,10 +207,9 @@ impl Policy {
 
     fn __repr__(&self) -> String {
         let rules = self.inner.rules().len();
-        format!(
-            "<Policy: {rules} rules, {} tags>",
-            self.inner.tag_convention()
-        )
+        let s = if rules == 1 { "" } else { "s" };
+        let tags = self.inner.tag_convention();
+        format!("<Policy: {rules} rule{s}, {tags} tags>")
     }
 
     fn __hash__(&self) -> u64 {

@@ -65,10 +65,37 @@ def test_values_are_values(make: Callable[[], Any]) -> None:
     assert value != object()
 
 
+def test_a_plan_is_a_sequence() -> None:
+    images = plan().images
+    assert plan()[0] == images[0] and plan()[-1] == images[1]
+    assert plan()[:1] == (images[0],) and list(plan()) == images
+    assert isinstance(plan()[0], cssc.Image)
+    with pytest.raises(IndexError):
+        plan()[2]
+    with pytest.raises(TypeError):
+        plan()[wrong("python")]
+    # Who changes the list changes the list.
+    one = plan()
+    one.images.clear()
+    assert len(one.images) == 2
+
+
+def test_the_name_of_a_file_is_not_a_policy() -> None:
+    with pytest.raises(cssc.PolicyError, match="pathlib.Path"):
+        cssc.Policy("/etc/policy.json")
+
+
+@pytest.mark.parametrize("name", [cssc.Tag, cssc.Repository, cssc.Registry])
+def test_names_are_strings(name: Any) -> None:
+    with pytest.raises(TypeError, match=f"a {name.__name__.lower()} must be a string, not int"):
+        name(5)
+
+
 def test_repr_can_be_read() -> None:
     assert repr(plan()) == "<Plan: 2 images, 1 skipped>"
+    assert repr(cssc.plan(POLICY, {"python": ["1"]})) == "<Plan: 1 image>"
     assert repr(schedule()) == "<Schedule: 7d, created 2024-01-03T09:30:00+00:00, documented>"
-    assert repr(cssc.Policy(POLICY)) == "<Policy: 1 rules, incremental tags>"
+    assert repr(cssc.Policy(POLICY)) == "<Policy: 1 rule, incremental tags>"
     assert repr(cssc.Tag("3.11")) == "Tag('3.11')"
     assert repr(cssc.Dialect.SERVICE) == "Dialect.SERVICE"
     assert f"{cssc.TagConvention.FLOATING}" == "floating"
@@ -223,14 +250,14 @@ def test_errors_have_one_base() -> None:
         (lambda: schedule().next_after(datetime(2024, 1, 3)), cssc.Error, "naive datetime"),
         (lambda: cssc.Schedule("7d", created=CREATED, dialect="x"), ValueError, "not a dialect"),
         (lambda: cssc.plan(POLICY, TAGS, dialect="x"), ValueError, "not a dialect"),
-        (lambda: cssc.plan(POLICY, 7), TypeError, "a mapping or a callable, not int"),
+        (lambda: cssc.plan(POLICY, wrong(7)), TypeError, "a mapping or a callable, not int"),
         (lambda: cssc.plan(POLICY, {"python": "3.11"}), TypeError, "not a string"),
-        (lambda: cssc.plan(POLICY, {"python": [3.11]}), TypeError, "a string, not float"),
+        (lambda: cssc.plan(POLICY, {"python": [wrong(3.11)]}), TypeError, "a string, not float"),
         (lambda: cssc.plan(POLICY, {"python": ["a b"]}), ValueError, "`a b` is not a valid tag"),
         (lambda: cssc.plan(POLICY, {"Python": []}), ValueError, "must be lower case"),
-        (lambda: cssc.plan(POLICY, {7: []}), TypeError, "must be strings"),
+        (lambda: cssc.plan(POLICY, {wrong(7): []}), TypeError, "must be strings"),
         (lambda: cssc.plan(POLICY, TAGS, limit=-1), OverflowError, ""),
-        (lambda: cssc.plan(7, TAGS), TypeError, "not int"),
+        (lambda: cssc.plan(wrong(7), TAGS), TypeError, "not int"),
         (lambda: cssc.plan({"version": float("nan")}, TAGS), ValueError, ""),
         (lambda: cssc.plan({"version": {1, 2}}, TAGS), TypeError, "set"),
         (lambda: cssc.check({"version": "\ud800"}), UnicodeEncodeError, "surrogates"),

@@ -15,7 +15,19 @@ from __future__ import annotations
 
 import json as _json
 import sys as _sys
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+)
 
 if not getattr(_sys, "_is_gil_enabled", lambda: True)():
     raise ImportError(
@@ -123,6 +135,13 @@ class _Name(str):
 
     __slots__ = ()
 
+    @classmethod
+    def _checked(cls: Type[_T], text: str, check: Callable[[str], str]) -> _T:
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise TypeError(f"a {cls.__name__.lower()} must be a string, not {kind}")
+        return super().__new__(cls, check(text))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
@@ -136,7 +155,7 @@ class Tag(_Name):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Tag:
-        return super().__new__(cls, _native.check_tag(text))
+        return cls._checked(text, _native.check_tag)
 
 
 class Repository(_Name):
@@ -145,7 +164,7 @@ class Repository(_Name):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Repository:
-        return super().__new__(cls, _native.check_repository(text))
+        return cls._checked(text, _native.check_repository)
 
 
 class Registry(_Name):
@@ -154,7 +173,7 @@ class Registry(_Name):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Registry:
-        return super().__new__(cls, _native.check_registry(text))
+        return cls._checked(text, _native.check_registry)
 
 
 class PatchTag(NamedTuple):
@@ -184,8 +203,8 @@ class PatchTag(NamedTuple):
 
 
 def plan(
-    policy: Any,
-    inventory: Any,
+    policy: Union[Policy, _types.PolicySource],
+    inventory: _types.Inventory,
     *,
     dialect: str = Dialect.DOCUMENTED,
     limit: Optional[int] = DEFAULT_LIMIT,

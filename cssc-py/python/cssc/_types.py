@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import calendar as _calendar
 import datetime as _datetime
+import os as _os
 from enum import Enum
 from html import escape as _escape
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, TypedDict
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    TypedDict,
+    Union,
+)
 
 __all__ = [
     "PolicyError",
@@ -33,6 +46,11 @@ __all__ = [
     "Unavailable",
     "WorkflowError",
 ]
+
+# What a policy is made from, and what is known of a registry.
+PolicySource = Union[str, bytes, "_os.PathLike[str]", Dict[str, Any]]
+Listing = Union[Iterable[str], None, Exception]
+Inventory = Union[Mapping[str, Listing], Callable[[str], Listing]]
 
 
 class Error(Exception):
