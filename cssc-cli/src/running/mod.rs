@@ -1,6 +1,7 @@
 //! What the commands that run cycles share.
 
 pub(crate) mod fail_on;
+pub(crate) mod on_end;
 pub(crate) mod progress;
 pub(crate) mod selection;
 mod signals;

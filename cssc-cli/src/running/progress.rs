@@ -7,6 +7,7 @@ use cssc_core::Cycle;
 use cssc_core::cycle::{CycleReport, PublishOutcome, Status, Step, StepOutcome, Summary};
 use cssc_engine::runner::RunnerEvent;
 
+use super::on_end::not_told;
 use crate::output::{self, noun};
 
 /// Tells of a cycle: one line that changes on a terminal, a line for each step elsewhere.
@@ -73,6 +74,10 @@ impl Progress {
             RunnerEvent::NotRecorded(error) => {
                 self.clear();
                 output::warning(&format!("the cycle cannot be recorded: {error}"));
+            }
+            RunnerEvent::NotTold(reason) => {
+                self.clear();
+                not_told(reason);
             }
             RunnerEvent::Stopped { cycle } => {
                 self.clear();

@@ -17,6 +17,7 @@ mod support;
 
 mod attestations;
 mod chapter;
+mod container_image;
 mod cost;
 mod interrupted;
 mod place;

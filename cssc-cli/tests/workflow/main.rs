@@ -677,3 +677,71 @@ fn references_of_a_deployment_that_are_behind_are_told() {
     );
     assert!(err.contains("`Python:3`"), "{err}");
 }
+
+#[test]
+fn a_program_is_told_when_a_cycle_has_ended() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    bench.create(&["python"]);
+    let told = bench.folder.path().join("told");
+    let program = bench.folder.path().join("tell");
+    fs::write(
+        &program,
+        format!(
+            "#!/bin/sh\n\
+             echo \"$CSSC_STATUS $CSSC_CYCLE $CSSC_REGISTRY $CSSC_SUMMARY\" >{told}.line\n\
+             cat >{told}.json\n\
+             echo 'posted to the chat'\n",
+            told = told.display()
+        ),
+    )
+    .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.display();
+    let said = bench
+        .said(&format!("workflow run --on-end {program}"))
+        .exits(0);
+    let report = bench.said("workflow report --format json").exits(0).json();
+    let json: Value =
+        serde_json::from_slice(&fs::read(told.with_extension("json")).unwrap()).unwrap();
+    assert_eq!(json, report);
+    let cycle = report["cycle"].as_str().unwrap();
+    let last = said.err.lines().last().unwrap();
+    let summary = last.strip_prefix("note: ").unwrap();
+    let host = bench.registry.host();
+    let expected = format!("Succeeded {cycle} {host} {summary}\n");
+    assert_eq!(
+        fs::read_to_string(told.with_extension("line")).unwrap(),
+        expected
+    );
+    let logs = format!("task logs --run-id {cycle}.trigger");
+    let log = bench.said(&logs).exits(0).out;
+    assert!(log.ends_with("posted to the chat\n"), "{log}");
+
+    // Whoever is not told changes nothing.
+    for (options, why) in [
+        (
+            "--on-end /no/such/program",
+            "cannot start `/no/such/program`",
+        ),
+        ("--on-end /bin/false", "`/bin/false` ended with exit code 1"),
+        (
+            "--on-end sleep-long --on-end-limit 1s",
+            "did not end within 1 s",
+        ),
+    ] {
+        let sleeper = bench.folder.path().join("sleep-long");
+        fs::write(&sleeper, "#!/bin/sh\nsleep 600\n").unwrap();
+        fs::set_permissions(&sleeper, fs::Permissions::from_mode(0o755)).unwrap();
+        let options = options.replace("sleep-long", &sleeper.display().to_string());
+        let said = bench.said(&format!("workflow run {options}")).exits(0);
+        let warning = "warning: nobody was told that the cycle has ended: ";
+        assert!(said.err.contains(warning), "{}", said.err);
+        assert!(said.err.contains(why), "{}", said.err);
+        assert!(
+            said.err.contains("succeeded: 1 image, 1 clean"),
+            "{}",
+            said.err
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! A cycle that is planned, done in shards and finished, as several machines would do it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -100,7 +101,15 @@ fn a_cycle_in_shards_and_its_record() {
     for shard in ["2/2", "1/2"] {
         bench.shard(shard).exits(0);
     }
-    let finished = bench.finish("--format json").exits(0);
+    let told = bench.file("told");
+    let program = bench.file("tell");
+    fs::write(&program, format!("#!/bin/sh\ncat >{}\n", told.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let finished = bench
+        .finish(&format!("--format json --on-end {}", program.display()))
+        .exits(0);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(told).unwrap()).unwrap();
+    assert_eq!(json, finished.json());
     let all = [
         ("python:3.11", "patched"),
         ("python:3.12", "clean"),

@@ -140,7 +140,8 @@ impl Monitor {
             RunnerEvent::Begun { .. }
             | RunnerEvent::Checked
             | RunnerEvent::Canceled
-            | RunnerEvent::NotRecorded(_) => {}
+            | RunnerEvent::NotRecorded(_)
+            | RunnerEvent::NotTold(_) => {}
         }
     }
 

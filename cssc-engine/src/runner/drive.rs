@@ -141,8 +141,35 @@ impl Execution<'_> {
         log.line(&report.lines().to_string());
         let _ = log.finish();
         self.record(cycle, report);
+        self.tell_of_end(report);
         (self.observe)(RunnerEvent::Ended { report });
         Ok(())
+    }
+
+    /// Has the user's program know, where there is one.
+    fn tell_of_end(&mut self, report: &CycleReport) {
+        let Some(command) = &self.runner.settings.on_end else {
+            return;
+        };
+        let trigger = RunId::trigger(report.cycle());
+        let reports = Reports::new(self.folder.reports());
+        let call = Call {
+            runner: self.runner,
+            folder: self.folder,
+            reports: &reports,
+            run: &trigger,
+            token: self.stop,
+        };
+        let host = self.runner.host;
+        let (told, _) =
+            call.with_context(|context| context.with_tool(|job| command.tell(report, host, job)));
+        self.folder.remove_runs();
+        let reason = match told {
+            Ok(()) => return,
+            Err(StepError::Failed(failure)) => failure.to_string(),
+            Err(StepError::Interrupted(interrupt)) => interrupt.to_string(),
+        };
+        (self.observe)(RunnerEvent::NotTold(&reason));
     }
 
     /// Keeps a record in the registry, where the workflow says so.

@@ -20,7 +20,7 @@ pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
 use crate::state::{State, StateError, StoredWorkflow};
-use crate::tool::{Access, Patchers, Scanner, SignCommand, StopToken, TestCommand};
+use crate::tool::{Access, EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
 use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 use drive::Execution;
 use folder::WorkFolder;
@@ -109,6 +109,8 @@ pub struct RunnerSettings {
     pub test: Option<TestCommand>,
     /// What signs patched images before they have a tag; nothing by default.
     pub sign: Option<SignCommand>,
+    /// What is told when a cycle has ended; nothing by default.
+    pub on_end: Option<EndCommand>,
     /// How repositories are listed.
     pub list: ListOptions,
     /// How many runs are kept at least, the newest; all of them by default.
@@ -155,6 +157,8 @@ pub enum RunnerEvent<'a> {
     Canceled,
     /// No record of the cycle could be kept in the registry.
     NotRecorded(&'a RegistryError),
+    /// Who was to be told that the cycle has ended was not, and why.
+    NotTold(&'a str),
     /// The runner was stopped before the cycle ended.
     Stopped {
         /// The cycle as it is now.

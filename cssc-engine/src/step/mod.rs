@@ -178,7 +178,7 @@ impl StepContext<'_> {
 
     /// Calls a tool. The process groups that it starts are noted in the folder of the run, so that
     /// those which outlive a crash of this program can be ended by the next.
-    fn with_tool<T>(
+    pub(crate) fn with_tool<T>(
         &self,
         call: impl FnOnce(&Job<'_>) -> Result<T, ToolError>,
     ) -> Result<T, StepError> {

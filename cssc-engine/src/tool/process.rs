@@ -1,6 +1,7 @@
 //! A child process: no shell, its own process group, a time limit, bounded output.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ pub(super) struct Call {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    input: Option<PathBuf>,
     hides: fn(&str) -> bool,
     limit: Duration,
     begin: Instant,
@@ -65,6 +67,7 @@ impl Call {
             program: program.to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            input: None,
             hides: |_| false,
             limit,
             begin: Instant::now(),
@@ -86,6 +89,12 @@ impl Call {
 
     pub(super) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives the program this file for its standard input, which is empty otherwise.
+    pub(super) fn input(mut self, file: &Path) -> Self {
+        self.input = Some(file.to_owned());
         self
     }
 
@@ -151,8 +160,12 @@ impl Call {
             return Err(ToolError::interrupted(&self.program, interrupt));
         }
         let mark = descendants::mark();
-        let mut child = self
-            .command(&mark)
+        let mut command = self.command(&mark);
+        if let Some(path) = &self.input {
+            let file = File::open(path).map_err(|error| ToolError::file("read", path, error))?;
+            command.stdin(file);
+        }
+        let mut child = command
             .spawn()
             .map_err(|error| ToolError::start(&self.program, error))?;
         let group = ProcessGroup::of(&child, mark);

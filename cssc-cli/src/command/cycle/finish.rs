@@ -16,6 +16,7 @@ use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
 use crate::running::fail_on::FailOnArgs;
+use crate::running::on_end::OnEndArgs;
 use crate::running::progress::tell_end;
 
 /// Put the results of the shards together, clear away what is left, and report
@@ -40,6 +41,8 @@ pub(crate) struct Finish {
     keep_records: NonZeroU32,
     #[command(flatten)]
     fail_on: FailOnArgs,
+    #[command(flatten)]
+    on_end: OnEndArgs,
 }
 
 impl Finish {
@@ -63,6 +66,7 @@ impl Finish {
         // One that stops short tells nothing of what the registry needs.
         let is_kept =
             self.no_record || plan.until().is_some() || self.keep(&registry, &mut records, &report);
+        self.on_end.tell(&report, &registry);
         let answer = match report.status() {
             Status::Succeeded => Answer::Yes,
             _ if plan.problem().is_some() => Answer::Incomplete,

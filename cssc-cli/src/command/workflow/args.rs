@@ -12,6 +12,7 @@ use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
 
 use crate::args::{LimitArgs, RegistryArgs, parse_count};
 use crate::exit::Failure;
+use crate::running::on_end::OnEndArgs;
 use crate::running::tools::ToolArgs;
 
 /// What `az` names a workflow by beside its registry. There is one type, and no resource group.
@@ -85,6 +86,8 @@ pub(crate) struct CycleArgs {
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
+    #[command(flatten)]
+    on_end: OnEndArgs,
     /// Forget all but the newest runs, so many at least
     #[arg(long, value_name = "N", help_heading = "Tool options")]
     keep_runs: Option<u32>,
@@ -110,6 +113,7 @@ impl CycleArgs {
         let list = self.registry.list_options();
         RunnerSettings {
             keep_runs: self.keep_runs,
+            on_end: self.on_end.command(),
             keep_records: Some(self.keep_records),
             ..self.tools.runner_settings(self.workflow_settings(), list)
         }
