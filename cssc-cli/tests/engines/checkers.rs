@@ -73,7 +73,12 @@ fn github_takes_the_files() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path(), Engine::Github);
+    let mut files = files(folder.path(), Engine::Github);
+    // And those of this repository.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let own = fs::read_dir(root.join(".github/workflows")).unwrap();
+    files.extend(own.map(|file| file.unwrap().path()));
+    assert!(files.len() > 3, "{files:?}");
     checks("actionlint", "", &files);
     checks(
         "check-jsonschema",
@@ -81,8 +86,7 @@ fn github_takes_the_files() {
         &files,
     );
     checks("zizmor", "--offline", &files);
-    let action = Path::new(env!("CARGO_MANIFEST_DIR")).join("../action.yml");
-    let action = [action];
+    let action = [root.join("action.yml")];
     checks(
         "check-jsonschema",
         "--builtin-schema vendor.github-actions",

@@ -334,7 +334,11 @@ fn an_export_replaces_its_own_files_and_no_others() {
     assert_eq!(paths.len(), 2);
     export("gitlab", "--shards 8").exits(0);
     let cycle = project.join(".gitlab/cssc.yml");
-    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 8"));
+    assert!(
+        fs::read_to_string(&cycle)
+            .unwrap()
+            .contains("SHARDS: &shards 8")
+    );
 
     // Somebody's own file stays, and nothing else is written.
     let own = project.join(".gitlab-ci.yml");
@@ -346,9 +350,17 @@ fn an_export_replaces_its_own_files_and_no_others() {
             .contains("was not written by an export: --force replaces it")
     );
     assert_eq!(fs::read_to_string(&own).unwrap(), "stages: [build]\n");
-    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 8"));
+    assert!(
+        fs::read_to_string(&cycle)
+            .unwrap()
+            .contains("SHARDS: &shards 8")
+    );
     export("gitlab", "--shards 9 --force").exits(0);
-    assert!(fs::read_to_string(&cycle).unwrap().contains("parallel: 9"));
+    assert!(
+        fs::read_to_string(&cycle)
+            .unwrap()
+            .contains("SHARDS: &shards 9")
+    );
 
     let refused = export("github", "--shards 257").exits(2);
     assert!(
