@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use cssc_core::cycle::{CycleId, CycleReport};
+use cssc_core::cycle::{CycleFigures, CycleId, CycleReport};
 use cssc_core::name::NameError;
 use cssc_core::{Listing, Repository, Tag};
 use cssc_registry::{
@@ -16,6 +16,7 @@ use cssc_registry::{
 };
 
 use crate::step::content;
+use crate::workflow::SHOWN_EARLIER;
 
 /// The repository that holds the records.
 pub const RECORD_REPOSITORY: &str = "csscpolicies/patchcycles";
@@ -93,6 +94,22 @@ impl Records {
             });
         }
         Ok(report)
+    }
+
+    /// The cycles before this one in numbers, the newest first: as many as are shown.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`read`](Self::read) does.
+    pub fn earlier(
+        &self,
+        client: &dyn RegistryClient,
+        cycle: CycleId,
+    ) -> Result<Vec<CycleFigures>, RegistryError> {
+        let earlier = self.cycles().filter(|known| *known < cycle);
+        let reports = earlier.filter_map(|known| self.read(client, known).transpose());
+        let figures = reports.map(|report| report.map(|report| report.figures()));
+        figures.take(SHOWN_EARLIER).collect()
     }
 
     /// Adds a record, and removes those of the oldest cycles when there are more than are to be

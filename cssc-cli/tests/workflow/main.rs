@@ -597,7 +597,7 @@ fn served_it_takes_what_is_queued_and_ends_when_told() {
     assert!(said.err.contains("the cycle is queued"), "{}", said.err);
 
     let mut server = bench.start("workflow serve --listen 127.0.0.1:0", "");
-    let line = server.hears("/healthz and /metrics at http://");
+    let line = server.hears("page, /healthz and /metrics at http://");
     let address = line.trim_end().rsplit('/').next().unwrap();
     server.hears(" succeeded: ");
     let health = get(address, "/healthz");
@@ -612,8 +612,19 @@ fn served_it_takes_what_is_queued_and_ends_when_told() {
     let patched = "\ncssc_patched_images_total 1\n";
     assert!(metrics.contains(patched), "{metrics}");
     bench.has_tags("python", &["3.11", "3.11-1"]);
+    let page = get(address, "/");
+    let host = format!("<b>{}</b>", bench.registry.host());
+    assert!(page.contains(&host), "{page}");
+    assert!(
+        page.contains("<li class=\"good\"><b>1</b>clean</li>"),
+        "{page}"
+    );
 
     server.hears("next run: ");
+    let written = bench.said("workflow report --format html").exits(0).out;
+    // The chart has both cycles.
+    assert_eq!(written.matches("<g><title>").count(), 2, "{written}");
+    assert!(written.ends_with("</html>\n"), "{written}");
     server.signal("TERM");
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");

@@ -40,7 +40,7 @@ pub use outcome::ImageOutcome;
 pub use plan::{CyclePlan, LeftOut, LeftOutReason};
 pub use reason::Reason;
 pub use record::{Cause, CycleRecord};
-pub use report::{CycleReport, ImageReport, ReportedFinding};
+pub use report::{CycleFigures, CycleReport, ImageReport, ReportPage, ReportedFinding};
 pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
 pub use run::{Publication, Run};
 pub use shard::{

@@ -171,8 +171,9 @@ fn answer(request: &[u8], monitor: &Monitor) -> Vec<u8> {
             "text/plain; version=0.0.4; charset=utf-8",
             monitor.metrics(),
         ),
+        ("GET" | "HEAD", "/") => ("200 OK", "text/html; charset=utf-8", monitor.page()),
         ("GET" | "HEAD", _) => {
-            let body = "try /healthz or /metrics\n".to_owned();
+            let body = "try /, /healthz or /metrics\n".to_owned();
             ("404 Not Found", PLAIN, body)
         }
         _ => ("405 Method Not Allowed", PLAIN, "only GET\n".to_owned()),
@@ -231,6 +232,9 @@ mod tests {
             let metrics = get(address, "GET /metrics HTTP/1.1\r\n\r\n");
             let patched = "cssc_images{state=\"patched\"} 0\n";
             assert!(metrics.contains(patched), "{metrics}");
+            let page = get(address, "GET / HTTP/1.1\r\n\r\n");
+            assert!(page.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"));
+            assert!(page.contains("<h1>No cycle has ended yet</h1>"), "{page}");
             let head = get(address, "HEAD /healthz HTTP/1.1\r\n\r\n");
             assert!(head.ends_with("\r\n\r\n"), "{head}");
             for (request, status) in [

@@ -36,9 +36,10 @@ impl Figures {
     }
 
     fn findings(&self, text: &mut Text) {
-        let Some(findings) = self.findings else {
+        let Some(report) = &self.last else {
             return;
         };
+        let findings = report.findings();
         let (name, help) = ("cssc_findings", "Findings of the last cycle by state.");
         text.family(name, "gauge", help);
         for (state, count) in [
@@ -96,7 +97,8 @@ impl Figures {
             "cssc_last_cycle_end_timestamp_seconds",
             "When the last cycle ended.",
         );
-        text.time(name, help, self.ended);
+        let ended = self.last.as_ref().and_then(|last| last.finished());
+        text.time(name, help, ended);
     }
 }
 
@@ -132,7 +134,7 @@ impl Text {
 mod tests {
     use std::collections::BTreeSet;
 
-    use cssc_core::cycle::RowFindings;
+    use cssc_core::cycle::CycleReport;
 
     use super::*;
     use crate::runner::RunnerEvent;
@@ -145,7 +147,7 @@ mod tests {
         monitor.waiting("2026-01-07T09:30:00Z".parse().ok());
         monitor.registry(true);
         monitor.event(&RunnerEvent::Canceled);
-        monitor.figures().findings = Some(findings());
+        monitor.serves("localhost:5000".to_owned(), Some(report()), Vec::new());
         let text = monitor.metrics();
         assert!(text.ends_with('\n'), "{text}");
         let (mut families, mut samples) = (BTreeSet::new(), BTreeSet::new());
@@ -184,15 +186,29 @@ mod tests {
             "cssc_findings{state=\"left\"} 2",
             "cssc_findings{state=\"unfixed\"} 4",
             "cssc_oldest_finding_timestamp_seconds 1767778200",
+            "cssc_images{state=\"vulnerable\"} 1",
+            "cssc_last_cycle_end_timestamp_seconds 1767778800",
         ] {
             assert!(text.contains(&format!("\n{line}\n")), "{text}");
         }
-        assert_eq!(families.len(), 9, "{text}");
+        assert_eq!(families.len(), 10, "{text}");
     }
 
-    fn findings() -> RowFindings {
-        let json = r#"{"fixable": 8, "fixed": 6, "left": 2, "introduced": 0, "unfixed": 4,
-            "openSince": "2026-01-07T09:30:00Z"}"#;
+    /// A cycle of one image.
+    fn report() -> CycleReport {
+        let json = r#"{"version": 1, "cycle": "20260107T093000Z-3f2a", "status": "Succeeded",
+            "cause": "immediate", "started": null, "finished": "2026-01-07T09:40:00Z",
+            "problem": null, "databases": [], "residue": [],
+            "summary": {"images": 1, "queued": 0, "running": 0, "patched": 0, "clean": 0,
+                "vulnerable": 1, "endOfLife": 0, "unsupported": 0, "failed": 0, "canceled": 0,
+                "leftOut": 0, "published": 0},
+            "images": [{"image": "python:3.11", "workflowType": "continuouspatchv1",
+                "outcome": "vulnerable", "scanStatus": "Succeeded", "scanDate": null,
+                "scanRunId": null, "patchStatus": "Skipped", "patchDate": null,
+                "patchedImage": null, "patchedDigest": null, "patchRunId": null, "reason": null,
+                "findings": {"fixable": 8, "fixed": 6, "left": 2, "introduced": 0, "unfixed": 4,
+                    "openSince": "2026-01-07T09:30:00Z"},
+                "fixedFindings": [], "leftFindings": []}]}"#;
         serde_json::from_str(json).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! `/healthz` and `/metrics` of a workflow that is served.
+//! `/healthz`, `/metrics` and the page of a workflow that is served.
 //!
 //! The workflow is healthy unless
 //!
@@ -11,19 +11,21 @@
 
 mod http;
 mod metrics;
+mod page;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    CycleReport, PublishOutcome, RowFindings, Status, StepKind, StepOutcome, Summary,
+    CycleFigures, CycleReport, PublishOutcome, Status, StepKind, StepOutcome, Summary,
 };
 
 pub use http::MonitorServer;
 
 use crate::runner::RunnerEvent;
+use crate::workflow::SHOWN_EARLIER;
 
 /// How long the loop may be silent. Reading the policy, with all its attempts, takes less.
 pub const STUCK_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -52,9 +54,11 @@ struct Figures {
     steps: BTreeMap<StepKind, StepCount>,
     patched: u64,
     next: Option<DateTime<Utc>>,
-    /// When the last cycle ended, and what findings it had.
-    ended: Option<DateTime<Utc>>,
-    findings: Option<RowFindings>,
+    /// The registry, as people name it.
+    name: String,
+    last: Option<Arc<CycleReport>>,
+    /// The cycles before that, the newest first.
+    earlier: VecDeque<CycleFigures>,
     /// Whether the registry answered the last time, and since when that is so.
     registry: Option<(bool, Instant)>,
     /// When the loop was heard from last.
@@ -78,8 +82,9 @@ impl Default for Monitor {
             steps: BTreeMap::new(),
             patched: 0,
             next: None,
-            ended: None,
-            findings: None,
+            name: String::new(),
+            last: None,
+            earlier: VecDeque::new(),
             registry: None,
             heard: Instant::now(),
         }))
@@ -129,7 +134,11 @@ impl Monitor {
             RunnerEvent::Stopped { .. } => figures.running = false,
             RunnerEvent::Ended { report } => {
                 figures.running = false;
-                figures.last(report);
+                if let Some(before) = figures.last.replace(Arc::new((*report).clone())) {
+                    figures.earlier.push_front(before.figures());
+                    figures.earlier.truncate(SHOWN_EARLIER);
+                }
+                figures.summary = report.summary();
                 let count = match report.status() {
                     Status::Succeeded => &mut figures.succeeded,
                     Status::Canceled => &mut figures.canceled,
@@ -145,9 +154,18 @@ impl Monitor {
         }
     }
 
-    /// Tells of the cycle that ended before the workflow was served.
-    pub(crate) fn last(&self, report: &CycleReport) {
-        self.figures().last(report);
+    /// Tells what is served, and of the cycles that ended before.
+    pub(crate) fn serves(
+        &self,
+        name: String,
+        last: Option<CycleReport>,
+        earlier: Vec<CycleFigures>,
+    ) {
+        let mut figures = self.figures();
+        figures.name = name;
+        figures.summary = last.as_ref().map(CycleReport::summary).unwrap_or_default();
+        figures.last = last.map(Arc::new);
+        figures.earlier = earlier.into();
     }
 
     /// Whether the workflow is served as it should be.
@@ -177,12 +195,6 @@ impl Monitor {
 }
 
 impl Figures {
-    fn last(&mut self, report: &CycleReport) {
-        self.summary = report.summary();
-        self.findings = Some(report.findings());
-        self.ended = report.finished();
-    }
-
     fn count(&mut self, kind: StepKind, outcome: &StepOutcome) {
         let counts = self.steps.entry(kind).or_default();
         let count = match outcome {

@@ -12,6 +12,7 @@ use super::{PolicyReadError, Runner, RunnerError, RunnerEvent, WorkFolder, now};
 use crate::monitor::Monitor;
 use crate::state::{State, StateError, StoredWorkflow, WorkflowLock};
 use crate::tool::StopToken;
+use crate::workflow;
 
 /// How often the queue and the wish to stop are checked.
 const CHECK: Duration = Duration::from_millis(200);
@@ -171,10 +172,16 @@ impl Server<'_> {
                 self.held = Some((workflow.clone(), lock));
                 let state = self.runner.state;
                 let last = state.current_cycle(workflow.id)?;
-                let last = last.map(|last| state.report(last.id)).transpose()?;
-                if let Some(report) = last.flatten() {
-                    self.monitor.last(&report);
-                }
+                let last = last
+                    .map(|last| state.report(last.id))
+                    .transpose()?
+                    .flatten();
+                let earlier = match &last {
+                    Some(last) => workflow::earlier(state, workflow.id, last.cycle())?,
+                    None => Vec::new(),
+                };
+                let name = self.runner.host.to_string();
+                self.monitor.serves(name, last, earlier);
             }
         }
         Ok(workflow)

@@ -15,7 +15,8 @@ use cssc_registry::{Digest, RegistryClient};
 pub use annotations::{check_ours, mark_as_ours};
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use manage::{Deleted, create, delete, update};
-pub use runs::{CanceledCycle, Cancellation, cancel, cycle, enqueue, report};
+pub(crate) use runs::SHOWN_EARLIER;
+pub use runs::{CanceledCycle, Cancellation, cancel, cycle, earlier, enqueue, report};
 
 use crate::policy_artifact::PolicyArtifact;
 use crate::runner::{PolicyReadError, PolicySource};

@@ -1,11 +1,14 @@
 //! What has been done for a workflow, and what is to be done next.
 
 use chrono::{DateTime, Utc};
-use cssc_core::cycle::{CycleId, CycleReport};
+use cssc_core::cycle::{CycleFigures, CycleId, CycleReport};
 use cssc_core::{Cycle, Registry};
 
 use super::WorkflowError;
 use crate::state::{State, StateError, WorkflowId};
+
+/// How many earlier cycles are shown beside one.
+pub(crate) const SHOWN_EARLIER: usize = 29;
 
 /// What a cancellation came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,6 +110,23 @@ pub fn report(
         Some(error) => Err(error),
         None => Ok(report),
     }
+}
+
+/// The cycles of a workflow before this one in numbers, the newest first: as many as are shown.
+///
+/// # Errors
+///
+/// Fails when the state cannot be read.
+pub fn earlier(
+    state: &dyn State,
+    workflow: WorkflowId,
+    cycle: CycleId,
+) -> Result<Vec<CycleFigures>, StateError> {
+    let cycles = state.cycles(workflow, u32::MAX)?.into_iter();
+    let earlier = cycles.skip_while(|known| known.id != cycle).skip(1);
+    let reports = earlier.filter_map(|known| state.report(known.id).transpose());
+    let figures = reports.map(|report| report.map(|report| report.figures()));
+    figures.take(SHOWN_EARLIER).collect()
 }
 
 /// The cycle with this name of the workflow kept under `key`, or else the current one.

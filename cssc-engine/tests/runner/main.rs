@@ -631,6 +631,24 @@ fn served_it_runs_when_its_time_has_come_and_when_asked() {
         ]
     );
     assert_eq!(world.tags(), ["clean", "old", "old-1", "stubborn"]);
+    let page = monitor.page();
+    for part in [
+        "<b>localhost:5000</b>",
+        "The next cycle begins on ",
+        "<b>1</b>vulnerable</li>",
+        "<b>python:stubborn</b>",
+        // The first cycle, in the history of the second.
+        ": 2 fixed, 1 left</title>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // Another process tells the same of what ended before it began.
+    let (again, stop) = (Monitor::default(), StopToken::default());
+    world.with_runner(&tools, &|| Ok(world.workflow()), |runner| {
+        let serving = runner.serve(&stop, &again, &mut |_| stop.stop(Interrupt::Stopped));
+        serving.unwrap();
+    });
+    assert_eq!(again.page(), page);
     let metrics = monitor.metrics();
     for line in [
         "cssc_cycle_running 0",

@@ -61,7 +61,9 @@ impl Finish {
         });
         let list = self.registry.list_options();
         let report = finish(client, &plan, &results, &records, &list, Utc::now())?;
-        self.format.print(&report)?;
+        let earlier = || Ok(records.earlier(client, report.cycle())?);
+        self.format
+            .print(&report, &self.registry.registry, earlier)?;
         tell_end(&report);
         // One that stops short tells nothing of what the registry needs.
         let is_kept =

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cssc_core::Cycle;
-use cssc_core::cycle::{CycleId, CycleReport};
+use cssc_core::cycle::{CycleFigures, CycleId, CycleReport};
 use cssc_engine::records::Records;
 use cssc_engine::state::{SqliteState, StateError, StoredWorkflow};
 use cssc_engine::workflow;
@@ -42,6 +42,25 @@ impl Known {
                 let cycle = here.cycle.as_ref();
                 let report = cycle.map(|cycle| workflow::report(state, id, cycle));
                 Ok(report.transpose()?.map(Cow::Owned))
+            }
+        }
+    }
+
+    /// The cycles before this one in numbers, the newest first, from where this one is known.
+    pub(super) fn earlier(
+        &self,
+        report: &CycleReport,
+        registry: &RegistryArgs,
+    ) -> Result<Vec<CycleFigures>, Failure> {
+        match self {
+            Self::Here(here) => {
+                let (state, id) = (&here.state, here.workflow.id);
+                Ok(workflow::earlier(state, id, report.cycle())?)
+            }
+            Self::Recorded(_) => {
+                let registry = Registry::open(registry)?;
+                let client = registry.client();
+                Ok(Records::list(client)?.earlier(client, report.cycle())?)
             }
         }
     }

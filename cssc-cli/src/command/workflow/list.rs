@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
-use cssc_core::cycle::{CycleId, CycleReport, RunId, StatusFilter, StatusRow};
+use cssc_core::cycle::{CycleFigures, CycleId, CycleReport, RunId, StatusFilter, StatusRow};
 use cssc_engine::state::{SqliteState, State, StoredWorkflow};
+use cssc_registry::RegistryAddress;
 
 use super::args::{StateArgs, TypeArgs};
 use super::history::{self, Here, Known};
@@ -31,7 +32,7 @@ pub(crate) struct List {
     format: FormatArgs,
 }
 
-/// Report on a cycle as Markdown, JSON, `JUnit` XML or SARIF
+/// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     #[command(flatten)]
@@ -50,6 +51,8 @@ pub(crate) struct Report {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ReportFormat {
+    /// One page of HTML, for people: it needs no network and no script
+    Html,
     /// JSON, for programs
     Json,
     /// `JUnit` XML, for CI
@@ -61,9 +64,20 @@ pub(crate) enum ReportFormat {
 }
 
 impl ReportFormat {
-    pub(crate) fn print(self, report: &CycleReport) -> Result<(), Failure> {
+    /// Prints a report of a registry; `earlier` is asked for earlier cycles, the newest first, when
+    /// they are to be shown.
+    pub(crate) fn print(
+        self,
+        report: &CycleReport,
+        registry: &RegistryAddress,
+        earlier: impl FnOnce() -> Result<Vec<CycleFigures>, Failure>,
+    ) -> Result<(), Failure> {
         let mut out = output::stdout();
         match self {
+            Self::Html => {
+                let earlier = earlier()?;
+                write!(out, "{}", report.html(&registry.to_string(), &earlier))?;
+            }
             Self::Json => output::json(&report)?,
             Self::Sarif => output::json(&report.sarif())?,
             Self::Junit => write!(out, "{}", report.junit())?,
@@ -204,7 +218,9 @@ impl Report {
                 None => "no cycle has begun yet".to_owned(),
             })
         })?;
-        self.format.print(&report)?;
+        let registry = &self.registry.registry;
+        self.format
+            .print(&report, registry, || known.earlier(&report, &self.registry))?;
         Ok(Answer::Yes)
     }
 }

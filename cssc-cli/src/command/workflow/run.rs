@@ -38,8 +38,8 @@ pub(crate) struct Run {
 pub(crate) struct Serve {
     #[command(flatten)]
     cycle: CycleArgs,
-    /// Answer `/healthz` and `/metrics` at this address: `127.0.0.1:9090`, or `0.0.0.0:9090` for all
-    /// who reach this machine
+    /// Show how things stand at this address, and answer `/healthz` and `/metrics`:
+    /// `127.0.0.1:9090`, or `0.0.0.0:9090` for all who reach this machine
     #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
 }
@@ -102,7 +102,7 @@ impl Serve {
         let server = self.listen.map(MonitorServer::bind).transpose();
         let server = server.map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
         if let Some(address) = server.as_ref().and_then(|server| server.address().ok()) {
-            output::note(&format!("/healthz and /metrics at http://{address}"));
+            output::note(&format!("page, /healthz and /metrics at http://{address}"));
         }
         let mut progress = Progress::new();
         thread::scope(|scope| {

@@ -1,5 +1,7 @@
 //! What came of a cycle, for machines and for people.
 
+mod figures;
+mod html;
 mod image;
 mod junit;
 mod lines;
@@ -24,6 +26,8 @@ use super::status::Status;
 use super::summary::Summary;
 use super::version::Version;
 
+pub use figures::CycleFigures;
+pub use html::ReportPage;
 pub use image::{ImageReport, ReportedFinding};
 
 /// A report of a cycle: what is kept of it once it has ended. Serialises as JSON, and is written
@@ -268,6 +272,18 @@ impl CycleReport {
     /// The report as Markdown: the numbers, what was patched, and what was not and why.
     pub fn markdown(&self) -> impl fmt::Display {
         Written(self, markdown::write)
+    }
+
+    /// The report as one page of HTML that needs no network and no script: the outcomes at a glance,
+    /// findings by severity, the story of each image, what was left out, and a chart of earlier
+    /// cycles, which are given newest first. The registry is named as people do.
+    pub fn html<'a>(&'a self, registry: &'a str, earlier: &'a [CycleFigures]) -> ReportPage<'a> {
+        ReportPage {
+            registry,
+            report: Some(self),
+            earlier,
+            now: None,
+        }
     }
 
     /// The report as SARIF 2.1.0: a result for each finding that can be fixed and is left.

@@ -163,6 +163,55 @@ cycle 20240107T093000Z-0003 failed: 3 images, 1 clean, 1 vulnerable, 1 failed, 1
 }
 
 #[test]
+fn html() {
+    let report = CycleReport::new(&cycle());
+    let page = report.html("ghcr.io/<acme>", &[]).to_string();
+    for part in [
+        "<title>Failed: cycle 20240107T093000Z-0003 of ghcr.io/&lt;acme&gt;</title>",
+        "<p class=\"problem\">cannot read `redis:*`: &lt;down&gt; &amp; &quot;out&quot;</p>",
+        "<li class=\"bad\"><b>1</b>vulnerable</li>",
+        "<li class=\"warn none\"><b>0</b>unsupported</li>",
+        "<p>1 fixed, 1 left (open since 2024-01-07), 4 without a fix.</p>",
+        "<tr><td>high</td><td class=\"number\">1</td>",
+        "<b>python:bad</b> <span class=\"badge bad\">failed</span>",
+        "<p>no | report\u{fffd} at all</p>",
+        "now python:old_1-1 <span class=\"soft\">1 fixed, 1 left (open since 2024-01-07)</span>",
+        "<a rel=\"noreferrer\" href=\"https://www.cve.org/CVERecord?id=CVE-2\">CVE-2</a>",
+        "<tr><td>redis:*</td><td>&lt;down&gt; &amp; &quot;out&quot;</td></tr>",
+        "No earlier cycle is on record.",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // The worst comes first.
+    let place = |name: &str| page.find(&format!("<b>python:{name}</b>")).unwrap();
+    assert!(place("bad") < place("old_1") && place("old_1") < place("clean"));
+    let page = report.html("a", &[report.figures()]).to_string();
+    assert!(page.contains("<title>20240107T093000Z-0003: 1 fixed, 1 left</title>"));
+}
+
+proptest::proptest! {
+    /// Whatever a tool or a registry has said, there are no more tags than there were.
+    #[test]
+    fn nothing_from_elsewhere_is_markup(hostile in "x.*") {
+        let count = |text: &str| {
+            let mut report = CycleReport::new(&cycle());
+            for image in &mut report.images {
+                let found = Finding::new(text, text, text, Some(text), Severity::High);
+                for one in image.left_findings.iter_mut().chain(&mut image.fixed_findings) {
+                    one.finding = found.clone();
+                }
+                let reason = image.row.reason.as_mut().unwrap();
+                reason.text = text.to_owned();
+            }
+            report.problem = Some(text.to_owned());
+            let page = report.html(text, &[]).to_string();
+            ['<', '>', '"'].map(|one| page.matches(one).count())
+        };
+        proptest::prop_assert_eq!(count(&hostile), count("plain"));
+    }
+}
+
+#[test]
 fn sarif() {
     let log = serde_json::to_value(CycleReport::new(&cycle()).sarif()).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
