@@ -151,18 +151,10 @@ impl Execution<'_> {
         let Some(command) = &self.runner.settings.on_end else {
             return;
         };
-        let trigger = RunId::trigger(report.cycle());
-        let reports = Reports::new(self.folder.reports());
-        let call = Call {
-            runner: self.runner,
-            folder: self.folder,
-            reports: &reports,
-            run: &trigger,
-            token: self.stop,
-        };
         let host = self.runner.host;
-        let (told, _) =
-            call.with_context(|context| context.with_tool(|job| command.tell(report, host, job)));
+        let (told, _) = self.for_cycle(report.cycle(), |context| {
+            context.with_tool(|job| command.tell(report, host, job))
+        });
         self.folder.remove_runs();
         let reason = match told {
             Ok(()) => return,
@@ -202,24 +194,32 @@ impl Execution<'_> {
 
     /// Finds out whether the tools can be used, and makes the scanner ready.
     fn check_tools(&self, cycle: &Cycle) -> Result<Result<(), StepError>, StateError> {
-        let trigger = RunId::trigger(cycle.record().id());
         let options = cycle.record().options();
         let kind = options.settings.effective_patcher();
         let patcher = (options.until != Some(Until::Scan)).then_some(kind);
-        let reports = Reports::new(self.folder.reports());
+        let check = |context: &StepContext<'_>| check_tools(patcher, context);
+        let (checked, logged) = self.for_cycle(cycle.record().id(), check);
+        logged.map(|()| checked)
+    }
+
+    /// Does something that belongs to no step: what is said goes to the log of the cycle.
+    fn for_cycle<T>(
+        &self,
+        cycle: CycleId,
+        work: impl FnOnce(&StepContext<'_>) -> T,
+    ) -> (T, Result<(), StateError>) {
         let call = Call {
             runner: self.runner,
             folder: self.folder,
-            reports: &reports,
-            run: &trigger,
+            reports: &Reports::new(self.folder.reports()),
+            run: &RunId::trigger(cycle),
             token: self.stop,
         };
-        let (checked, logged) = call.with_context(|context| check_tools(patcher, context));
-        logged.map(|()| checked)
+        call.with_context(work)
     }
 }
 
-/// What a step, or what comes before the first, is done with.
+/// What a step, or something that belongs to none, is done with.
 struct Call<'a> {
     runner: &'a Runner<'a>,
     folder: &'a WorkFolder,
