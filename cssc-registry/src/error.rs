@@ -9,10 +9,10 @@ use cssc_core::text::is_plain;
 ///
 /// Never holds a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegistryError(Box<Fault>);
+pub struct RegistryError(Box<Repr>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
+struct Repr {
     kind: RegistryErrorKind,
     message: String,
 }
@@ -38,7 +38,7 @@ pub enum RegistryErrorKind {
 impl RegistryError {
     #[cold]
     pub(super) fn new(kind: RegistryErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Fault {
+        Self(Box::new(Repr {
             kind,
             message: message.into(),
         }))
@@ -69,7 +69,7 @@ impl RegistryError {
         Self::new(RegistryErrorKind::Unavailable, message)
     }
 
-    /// The same fault, told with what was being done.
+    /// The same error, told with what was being done.
     #[cfg(feature = "http")]
     pub(super) fn context(mut self, doing: impl fmt::Display) -> Self {
         self.0.message = format!("{doing}: {}", self.0.message);

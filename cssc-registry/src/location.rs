@@ -49,16 +49,16 @@ impl FromStr for RegistryAddress {
     type Err = RegistryAddressError;
 
     fn from_str(text: &str) -> Result<Self, RegistryAddressError> {
-        let fault = |fault| Err(RegistryAddressError(fault));
+        let refuse = |kind| Err(RegistryAddressError(kind));
         match text.split_once(':') {
-            Some(("layout", "")) => fault(LocationFault::NoDirectory),
-            Some(("inventory", "")) => fault(LocationFault::NoFile),
+            Some(("layout", "")) => refuse(AddressErrorKind::NoDirectory),
+            Some(("inventory", "")) => refuse(AddressErrorKind::NoFile),
             Some(("layout", path)) => Ok(Self::Layout(path.into())),
             Some(("inventory", "-")) => Ok(Self::Inventory(InventorySource::StandardInput)),
             Some(("inventory", path)) => Ok(Self::Inventory(InventorySource::File(path.into()))),
             _ => match text.parse() {
                 Ok(registry) => Ok(Self::Registry(registry)),
-                Err(error) => fault(LocationFault::Registry(error)),
+                Err(error) => refuse(AddressErrorKind::Registry(error)),
             },
         }
     }
@@ -90,10 +90,10 @@ impl fmt::Display for RegistryAddress {
 
 /// A text that says no registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegistryAddressError(LocationFault);
+pub struct RegistryAddressError(AddressErrorKind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum LocationFault {
+enum AddressErrorKind {
     NoDirectory,
     NoFile,
     Registry(NameError),
@@ -104,14 +104,14 @@ impl std::error::Error for RegistryAddressError {}
 impl fmt::Display for RegistryAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            LocationFault::NoDirectory => {
+            AddressErrorKind::NoDirectory => {
                 f.write_str("`layout:` needs a directory, as in `layout:images`")
             }
-            LocationFault::NoFile => f.write_str(
+            AddressErrorKind::NoFile => f.write_str(
                 "`inventory:` needs a file, as in `inventory:tags.json`, \
                  or `-` for standard input",
             ),
-            LocationFault::Registry(error) => error.fmt(f),
+            AddressErrorKind::Registry(error) => error.fmt(f),
         }
     }
 }

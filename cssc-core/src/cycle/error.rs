@@ -6,10 +6,10 @@ use super::step::StepKind;
 /// Why an outcome does not fit the cycle. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct CycleError(Box<Fault>);
+pub struct CycleError(Box<Repr>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Fault {
+enum Repr {
     #[error("there is no run `{0}` in this cycle")]
     UnknownRun(RunId),
     #[error("the run `{0}` was canceled: its outcome comes too late")]
@@ -42,37 +42,37 @@ pub enum CycleErrorKind {
 
 impl CycleError {
     pub(super) fn unknown_run(run: RunId) -> Self {
-        Self::of(Fault::UnknownRun(run))
+        Self::of(Repr::UnknownRun(run))
     }
 
     pub(super) fn canceled(run: RunId) -> Self {
-        Self::of(Fault::Canceled(run))
+        Self::of(Repr::Canceled(run))
     }
 
     pub(super) fn not_awaited(run: RunId, attempt: u32) -> Self {
-        Self::of(Fault::NotAwaited(run, attempt))
+        Self::of(Repr::NotAwaited(run, attempt))
     }
 
     pub(super) fn mismatch(run: RunId, step: StepKind) -> Self {
-        Self::of(Fault::Mismatch(run, step))
+        Self::of(Repr::Mismatch(run, step))
     }
 
     pub(super) fn stored(what: impl Into<String>) -> Self {
-        Self::of(Fault::Stored(what.into()))
+        Self::of(Repr::Stored(what.into()))
     }
 
-    fn of(fault: Fault) -> Self {
-        Self(Box::new(fault))
+    fn of(repr: Repr) -> Self {
+        Self(Box::new(repr))
     }
 
     /// Of what kind the error is.
     pub fn kind(&self) -> CycleErrorKind {
         match *self.0 {
-            Fault::UnknownRun(_) => CycleErrorKind::UnknownRun,
-            Fault::Canceled(_) => CycleErrorKind::Canceled,
-            Fault::NotAwaited(..) => CycleErrorKind::NotAwaited,
-            Fault::Mismatch(..) => CycleErrorKind::Mismatch,
-            Fault::Stored(_) => CycleErrorKind::Stored,
+            Repr::UnknownRun(_) => CycleErrorKind::UnknownRun,
+            Repr::Canceled(_) => CycleErrorKind::Canceled,
+            Repr::NotAwaited(..) => CycleErrorKind::NotAwaited,
+            Repr::Mismatch(..) => CycleErrorKind::Mismatch,
+            Repr::Stored(_) => CycleErrorKind::Stored,
         }
     }
 }

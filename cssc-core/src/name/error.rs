@@ -6,7 +6,7 @@ use super::excerpt;
 
 /// Why a text is no registry, repository or tag.
 ///
-/// The message names the text, the fault, and what is allowed.
+/// The message names the text, what is wrong with it, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameError(Box<Refusal>);
 

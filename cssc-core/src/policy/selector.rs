@@ -175,7 +175,7 @@ impl Glob {
             }),
             Err(error) => Err(Kind::Glob {
                 glob: excerpt(text),
-                fault: error.kind().to_string(),
+                reason: error.kind().to_string(),
             }
             .into()),
         }
@@ -233,8 +233,8 @@ enum Kind {
          in `-patched` or in `-` and one to three digits; name the original tag"
     )]
     Reserved { tag: Tag, original: Box<str> },
-    #[error("`{glob}` is not a valid glob: {fault}")]
-    Glob { glob: String, fault: String },
+    #[error("`{glob}` is not a valid glob: {reason}")]
+    Glob { glob: String, reason: String },
     #[error("`{glob}` matches no tag: no tag holds the character `{}`", character.escape_debug())]
     GlobCharacter { glob: String, character: char },
     #[error("`{0}` is too long for a glob: at most {MAX_GLOB_LEN} bytes")]

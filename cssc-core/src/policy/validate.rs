@@ -24,7 +24,7 @@ pub(super) fn check_text(bytes: &[u8]) -> PolicyCheck {
     let text = match decode(bytes) {
         Ok(text) => text,
         Err((code, message, at)) => {
-            // What precedes the fault is sound text, so that it has a line and a column.
+            // What precedes it is sound text, so that it has a line and a column.
             let sound = bytes.get(..at.unwrap_or_default());
             let sound = sound.and_then(|front| std::str::from_utf8(front).ok());
             let mut findings = Findings::about(sound.unwrap_or_default());

@@ -93,9 +93,9 @@ impl fmt::Display for ScanError {
                 "the scan report is cut off at line {line} column {column}: the scanner was \
                  stopped before it had written all of it"
             ),
-            Kind::NotJson(fault) => write!(
+            Kind::NotJson(reason) => write!(
                 f,
-                "the scan report is not JSON: {fault}; run Trivy with `--format json`"
+                "the scan report is not JSON: {reason}; run Trivy with `--format json`"
             ),
             Kind::NotAReport => f.write_str(
                 "the document is not a Trivy report: it is no object with a `SchemaVersion`; run \
@@ -106,12 +106,12 @@ impl fmt::Display for ScanError {
                 "the scan report has schema version {version}, but only version 2 is understood: \
                  use a Trivy that writes it"
             ),
-            Kind::Malformed(fault) => write!(f, "the scan report is malformed: {fault}"),
+            Kind::Malformed(reason) => write!(f, "the scan report is malformed: {reason}"),
             Kind::Excess(excess) => excess.fmt(f),
             Kind::TooMany(what, max) => {
                 write!(f, "the scan report holds more than {max} {what}")
             }
-            Kind::Unreadable(fault) => write!(f, "the scan report could not be read: {fault}"),
+            Kind::Unreadable(reason) => write!(f, "the scan report could not be read: {reason}"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanErro
     let mut json = serde_json::Deserializer::from_reader(reader);
     let mut report = Reading::default();
     let outcome = json.deserialize_any(&mut report).and_then(|()| json.end());
-    // A document that is something else is not reported as a fault of its details.
+    // A document that is something else is not reported as an error in its details.
     if let Some(refused) = report.refusal() {
         return Err(refused.into());
     }

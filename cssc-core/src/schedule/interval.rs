@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Interval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntervalError {
     text: Box<str>,
-    fault: IntervalErrorKind,
+    kind: IntervalErrorKind,
     meant: Option<Interval>,
 }
 
@@ -130,24 +130,24 @@ impl IntervalError {
     fn new(text: &str) -> Self {
         Self {
             text: excerpt(text).into(),
-            fault: fault(text),
+            kind: kind(text),
             meant: meant(text),
         }
     }
 
     /// What is wrong with the text.
     pub fn kind(&self) -> IntervalErrorKind {
-        self.fault
+        self.kind
     }
 
     /// Whether the text is a number of days, just not one from 1 to 30.
     pub fn is_out_of_range(&self) -> bool {
-        self.fault == IntervalErrorKind::OutOfRange
+        self.kind == IntervalErrorKind::OutOfRange
     }
 }
 
 /// What is wrong with a text that [`read`] refuses.
-fn fault(text: &str) -> IntervalErrorKind {
+fn kind(text: &str) -> IntervalErrorKind {
     if text.is_empty() {
         return IntervalErrorKind::Empty;
     }
@@ -201,7 +201,7 @@ impl std::error::Error for IntervalError {}
 
 impl fmt::Display for IntervalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault: &dyn fmt::Display = match &self.fault {
+        let kind: &dyn fmt::Display = match &self.kind {
             IntervalErrorKind::Empty => {
                 return f.write_str("a schedule cannot be empty; allowed are `1d` to `30d`");
             }
@@ -217,7 +217,7 @@ impl fmt::Display for IntervalError {
             IntervalErrorKind::OutOfRange => &"the number of days must be from 1 to 30",
             IntervalErrorKind::Shape => &"it must be a whole number of days and `d`",
         };
-        write!(f, "`{}` is not a valid schedule: {fault}", self.text)?;
+        write!(f, "`{}` is not a valid schedule: {kind}", self.text)?;
         if let Some(meant) = self.meant {
             write!(f, " (`{meant}`)")?;
         }

@@ -36,7 +36,7 @@ pub(super) struct Execution<'a> {
     pub(super) workflow: &'a StoredWorkflow,
     pub(super) folder: &'a WorkFolder,
     pub(super) stop: &'a StopToken,
-    pub(super) observe: &'a mut dyn FnMut(RunnerEvent<'_>),
+    pub(super) on_event: &'a mut dyn FnMut(RunnerEvent<'_>),
 }
 
 impl Execution<'_> {
@@ -92,7 +92,7 @@ impl Execution<'_> {
     }
 
     fn run(&mut self, mut cycle: Cycle, resumed: bool) -> Result<Cycle, RunnerError> {
-        (self.observe)(RunnerEvent::Started {
+        (self.on_event)(RunnerEvent::Started {
             cycle: &cycle,
             resumed,
         });
@@ -116,7 +116,7 @@ impl Execution<'_> {
                 checked: None,
                 canceling: false,
             };
-            let result = driver.drive(&done, self.stop, self.observe);
+            let result = driver.drive(&done, self.stop, self.on_event);
             // Whatever went wrong, nobody is left working: the scope waits for them.
             driver.interrupt(Interrupt::Stopped, |_| true);
             result
@@ -126,7 +126,7 @@ impl Execution<'_> {
             folder.remove_runs();
             self.end(&cycle)?;
         } else {
-            (self.observe)(RunnerEvent::Stopped { cycle: &cycle });
+            (self.on_event)(RunnerEvent::Stopped { cycle: &cycle });
         }
         Ok(cycle)
     }
@@ -142,7 +142,7 @@ impl Execution<'_> {
         let _ = log.finish();
         self.record(cycle, report);
         self.tell_of_end(report);
-        (self.observe)(RunnerEvent::Ended { report });
+        (self.on_event)(RunnerEvent::Ended { report });
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Execution<'_> {
             Err(StepError::Failed(failure)) => failure.to_string(),
             Err(StepError::Interrupted(interrupt)) => interrupt.to_string(),
         };
-        (self.observe)(RunnerEvent::NotTold(&reason));
+        (self.on_event)(RunnerEvent::NotTold(&reason));
     }
 
     /// Keeps a record in the registry, where the workflow says so.
@@ -175,7 +175,7 @@ impl Execution<'_> {
         // Where they cannot be listed there are none, perhaps, and none is removed.
         let mut records = Records::list(registry).unwrap_or_default();
         if let Err(error) = records.write(registry, report, keep) {
-            (self.observe)(RunnerEvent::NotRecorded(&error));
+            (self.on_event)(RunnerEvent::NotRecorded(&error));
         }
     }
 
@@ -299,10 +299,10 @@ impl Driver<'_, '_, '_> {
         &mut self,
         done: &mpsc::Receiver<(RunId, StepOutcome)>,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<(), RunnerError> {
         loop {
-            self.check(stop, observe)?;
+            self.check(stop, on_event)?;
             let wait = if self.canceling || stop.is_stopped() {
                 if self.in_flight.is_empty() {
                     if self.canceling {
@@ -316,7 +316,7 @@ impl Driver<'_, '_, '_> {
                 match self.cycle.next_step(now) {
                     NextStep::Assigned(assignment) => {
                         self.commit()?;
-                        self.begin(*assignment, observe);
+                        self.begin(*assignment, on_event);
                         continue;
                     }
                     NextStep::Done => return self.commit(),
@@ -325,16 +325,16 @@ impl Driver<'_, '_, '_> {
                 }
             };
             match done.recv_timeout(wait) {
-                Ok((run, outcome)) => self.take(&run, &outcome, observe)?,
+                Ok((run, outcome)) => self.take(&run, &outcome, on_event)?,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
     }
 
-    fn begin(&mut self, assignment: Assignment, observe: &mut dyn FnMut(RunnerEvent<'_>)) {
+    fn begin(&mut self, assignment: Assignment, on_event: &mut dyn FnMut(RunnerEvent<'_>)) {
         if let Some(run) = self.cycle.run(&assignment.run) {
             let assignment = &assignment;
-            observe(RunnerEvent::Begun { assignment, run });
+            on_event(RunnerEvent::Begun { assignment, run });
         }
         let token = StopToken::default();
         let (runner, folder, reports) = (self.runner, self.folder, self.reports);
@@ -370,7 +370,7 @@ impl Driver<'_, '_, '_> {
         &mut self,
         id: &RunId,
         outcome: &StepOutcome,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<(), RunnerError> {
         let Some(InFlight { assignment, .. }) = self.in_flight.remove(id) else {
             return Ok(());
@@ -383,7 +383,7 @@ impl Driver<'_, '_, '_> {
         }
         self.commit()?;
         if let Some(run) = self.cycle.run(id) {
-            observe(RunnerEvent::Done {
+            on_event(RunnerEvent::Done {
                 assignment: &assignment,
                 outcome,
                 run,
@@ -397,7 +397,7 @@ impl Driver<'_, '_, '_> {
     fn check(
         &mut self,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<(), RunnerError> {
         if self.checked.is_some_and(|at| at.elapsed() < CHECK) {
             return Ok(());
@@ -406,11 +406,11 @@ impl Driver<'_, '_, '_> {
         if let Some(interrupt) = stop.interrupt() {
             self.interrupt(interrupt, |_| true);
         }
-        observe(RunnerEvent::Checked);
+        on_event(RunnerEvent::Checked);
         let cycle = self.cycle.record().id();
         if !self.canceling && self.runner.state.is_cancel_requested(cycle)? {
             self.canceling = true;
-            observe(RunnerEvent::Canceled);
+            on_event(RunnerEvent::Canceled);
         }
         if self.canceling && !self.cycle.has_ended() {
             self.interrupt(Interrupt::Canceled, |_| true);

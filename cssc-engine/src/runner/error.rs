@@ -9,10 +9,10 @@ use cssc_registry::RegistryError;
 /// no such error: it is recorded with its run.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct RunnerError(Box<Fault>);
+pub struct RunnerError(Box<Repr>);
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum Repr {
     #[error(transparent)]
     State(StateError),
     #[error(transparent)]
@@ -45,53 +45,53 @@ impl RunnerError {
     /// Of what kind the error is.
     pub fn kind(&self) -> RunnerErrorKind {
         match &*self.0 {
-            Fault::State(error) if error.is_held() => RunnerErrorKind::Held,
-            Fault::State(_) | Fault::Damaged(_) => RunnerErrorKind::State,
-            Fault::Registry(_) => RunnerErrorKind::Registry,
-            Fault::Document(_) => RunnerErrorKind::Document,
-            Fault::Tool(_) => RunnerErrorKind::Tool,
+            Repr::State(error) if error.is_held() => RunnerErrorKind::Held,
+            Repr::State(_) | Repr::Damaged(_) => RunnerErrorKind::State,
+            Repr::Registry(_) => RunnerErrorKind::Registry,
+            Repr::Document(_) => RunnerErrorKind::Document,
+            Repr::Tool(_) => RunnerErrorKind::Tool,
         }
     }
 
     pub(super) fn tool(failure: StepFailure) -> Self {
-        Self(Box::new(Fault::Tool(failure)))
+        Self(Box::new(Repr::Tool(failure)))
     }
 
     fn damaged(what: &impl ToString) -> Self {
-        Self(Box::new(Fault::Damaged(what.to_string())))
+        Self(Box::new(Repr::Damaged(what.to_string())))
     }
 
     /// Whether another process runs the workflow; the message says which, and since when.
     pub fn is_held(&self) -> bool {
-        matches!(&*self.0, Fault::State(error) if error.is_held())
+        matches!(&*self.0, Repr::State(error) if error.is_held())
     }
 
     /// Whether the state cannot be read or written.
     pub fn is_state(&self) -> bool {
-        matches!(*self.0, Fault::State(_) | Fault::Damaged(_))
+        matches!(*self.0, Repr::State(_) | Repr::Damaged(_))
     }
 
     /// Whether the registry does not answer.
     pub fn is_registry(&self) -> bool {
-        matches!(*self.0, Fault::Registry(_))
+        matches!(*self.0, Repr::Registry(_))
     }
 }
 
 impl From<StateError> for RunnerError {
     fn from(error: StateError) -> Self {
-        Self(Box::new(Fault::State(error)))
+        Self(Box::new(Repr::State(error)))
     }
 }
 
 impl From<RegistryError> for RunnerError {
     fn from(error: RegistryError) -> Self {
-        Self(Box::new(Fault::Registry(error)))
+        Self(Box::new(Repr::Registry(error)))
     }
 }
 
 impl From<DocumentError> for RunnerError {
     fn from(error: DocumentError) -> Self {
-        Self(Box::new(Fault::Document(error)))
+        Self(Box::new(Repr::Document(error)))
     }
 }
 

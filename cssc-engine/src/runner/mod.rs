@@ -187,16 +187,16 @@ impl Runner<'_> {
         &self,
         cause: Cause,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<Cycle, RunnerError> {
-        self.execute(stop, observe, |execution| execution.resume_or_begin(cause))
+        self.execute(stop, on_event, |execution| execution.resume_or_begin(cause))
     }
 
     /// Does something as the only one who runs the workflow.
     fn execute(
         &self,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
         work: impl FnOnce(&mut Execution<'_>) -> Result<Cycle, RunnerError>,
     ) -> Result<Cycle, RunnerError> {
         let workflow = self.known()?;
@@ -206,7 +206,7 @@ impl Runner<'_> {
             workflow: &workflow,
             folder: &self.folder()?,
             stop,
-            observe,
+            on_event,
         })
     }
 
@@ -226,7 +226,7 @@ impl Runner<'_> {
         shard: Shard,
         earlier: Option<&ShardResult>,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Result<Cycle, RunnerError> {
         document.check_registry(&self.host.key())?;
         let options = CycleOptions {
@@ -236,7 +236,7 @@ impl Runner<'_> {
             ..self.settings.cycle
         };
         let cycle = document.cycle_of(shard, earlier, options, now())?;
-        self.execute(stop, observe, |execution| execution.take_over(cycle))
+        self.execute(stop, on_event, |execution| execution.take_over(cycle))
     }
 
     /// The workflow in the state, which is added if it is not there.

@@ -55,7 +55,7 @@ impl Runner<'_> {
         &self,
         stop: &StopToken,
         monitor: &Monitor,
-        observe: &mut dyn FnMut(ServeEvent<'_>),
+        on_event: &mut dyn FnMut(ServeEvent<'_>),
     ) -> Result<(), RunnerError> {
         let mut server = Server {
             runner: self,
@@ -69,7 +69,7 @@ impl Runner<'_> {
             notified: Notice::Nothing,
         };
         while !stop.is_stopped() {
-            server.turn(observe)?;
+            server.turn(on_event)?;
         }
         Ok(())
     }
@@ -98,22 +98,22 @@ struct Server<'a> {
 
 impl Server<'_> {
     /// Looks once what is to be done, and does it or waits a moment.
-    fn turn(&mut self, observe: &mut dyn FnMut(ServeEvent<'_>)) -> Result<(), RunnerError> {
+    fn turn(&mut self, on_event: &mut dyn FnMut(ServeEvent<'_>)) -> Result<(), RunnerError> {
         let workflow = self.hold()?;
         #[expect(
             clippy::redundant_closure_for_method_calls,
             reason = "the method is not general enough over the lifetime of what it runs with"
         )]
-        let resumed = self.execute(&workflow, observe, |execution| execution.resume())?;
+        let resumed = self.execute(&workflow, on_event, |execution| execution.resume())?;
         let mut ran = resumed.is_some();
         if self.is_time_to_read() {
-            self.read(observe);
+            self.read(on_event);
         }
         if self.stop.is_stopped() {
             return Ok(());
         }
         if let Some(cause) = self.cause(&workflow)? {
-            self.execute(&workflow, observe, |execution| {
+            self.execute(&workflow, on_event, |execution| {
                 execution.begin(cause).map(Some)
             })?;
             if let Cause::Scheduled(time) = cause {
@@ -134,7 +134,7 @@ impl Server<'_> {
         self.monitor.waiting(next);
         if self.known.is_some() && self.notified != Notice::Next(next) {
             self.notified = Notice::Next(next);
-            observe(ServeEvent::Waiting { next });
+            on_event(ServeEvent::Waiting { next });
         }
         thread::sleep(CHECK);
         Ok(())
@@ -144,7 +144,7 @@ impl Server<'_> {
     fn execute(
         &self,
         workflow: &StoredWorkflow,
-        observe: &mut dyn FnMut(ServeEvent<'_>),
+        on_event: &mut dyn FnMut(ServeEvent<'_>),
         run: impl FnOnce(&mut Execution<'_>) -> Result<Option<Cycle>, RunnerError>,
     ) -> Result<Option<Cycle>, RunnerError> {
         let monitor = self.monitor;
@@ -153,9 +153,9 @@ impl Server<'_> {
             workflow,
             folder: &self.folder,
             stop: self.stop,
-            observe: &mut |event| {
+            on_event: &mut |event| {
                 monitor.event(&event);
-                observe(ServeEvent::Cycle(event));
+                on_event(ServeEvent::Cycle(event));
             },
         })
     }
@@ -219,7 +219,7 @@ impl Server<'_> {
         self.read.is_none_or(|read| read.elapsed() >= wait)
     }
 
-    fn read(&mut self, observe: &mut dyn FnMut(ServeEvent<'_>)) {
+    fn read(&mut self, on_event: &mut dyn FnMut(ServeEvent<'_>)) {
         let read = self.runner.policy.read();
         self.read = Some(Instant::now());
         let answered = read.as_ref().err().is_none_or(|error| error.is_absent);
@@ -234,12 +234,12 @@ impl Server<'_> {
                 self.known = None;
                 if self.notified != Notice::Absent {
                     self.notified = Notice::Absent;
-                    observe(ServeEvent::Absent);
+                    on_event(ServeEvent::Absent);
                 }
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                observe(ServeEvent::Unreadable(&error));
+                on_event(ServeEvent::Unreadable(&error));
             }
         }
     }

@@ -10,14 +10,14 @@ use rusqlite::ErrorCode;
 /// Why the state could not be read or written; names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct StateError(Box<Fault>);
+pub struct StateError(Box<Repr>);
 
 #[derive(Debug, thiserror::Error)]
 #[cfg_attr(
     not(feature = "sqlite"),
     expect(dead_code, reason = "most of it happens to files alone")
 )]
-enum Fault {
+enum Repr {
     #[error("`{path}` is not a state file of cssc: use another file")]
     NotOurs { path: String },
     #[error(
@@ -118,31 +118,27 @@ impl StateError {
         let extended = source.sqlite_error().map(|error| error.extended_code);
         Self::of(match (source.sqlite_error_code(), extended) {
             // What is written refers to the cycle or run that it belongs to.
-            (_, Some(SQLITE_CONSTRAINT_FOREIGNKEY)) => Fault::Gone,
+            (_, Some(SQLITE_CONSTRAINT_FOREIGNKEY)) => Repr::Gone,
             // The file that readers and the writer share is made longer by other means than the
             // others: where there is no room for it this is all that is said.
-            (_, Some(SQLITE_IOERR_SHMSIZE)) | (Some(ErrorCode::DiskFull), _) => {
-                Fault::Full { path }
-            }
-            (Some(ErrorCode::NotADatabase), _) => Fault::NotOurs { path },
-            (Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied), _) => {
-                Fault::ReadOnly { path }
-            }
-            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Fault::Busy { path },
-            (Some(ErrorCode::DatabaseCorrupt), _) => Fault::Damaged {
+            (_, Some(SQLITE_IOERR_SHMSIZE)) | (Some(ErrorCode::DiskFull), _) => Repr::Full { path },
+            (Some(ErrorCode::NotADatabase), _) => Repr::NotOurs { path },
+            (Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied), _) => Repr::ReadOnly { path },
+            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Repr::Busy { path },
+            (Some(ErrorCode::DatabaseCorrupt), _) => Repr::Damaged {
                 path,
                 source: source.into(),
             },
-            (Some(ErrorCode::CannotOpen), _) => Fault::CannotOpen {
+            (Some(ErrorCode::CannotOpen), _) => Repr::CannotOpen {
                 path,
                 source: "it is not there or may not be read".into(),
             },
             _ => match source {
                 rusqlite::Error::FromSqlConversionFailure(_, _, source) => {
-                    Fault::Record { path, source }
+                    Repr::Record { path, source }
                 }
-                rusqlite::Error::QueryReturnedNoRows => Fault::Gone,
-                source => Fault::Other {
+                rusqlite::Error::QueryReturnedNoRows => Repr::Gone,
+                source => Repr::Other {
                     path,
                     source: source.into(),
                 },
@@ -151,54 +147,54 @@ impl StateError {
     }
 
     pub(super) fn begun(cycle: CycleId) -> Self {
-        Self::of(Fault::Begun { cycle })
+        Self::of(Repr::Begun { cycle })
     }
 
     pub(super) fn gone() -> Self {
-        Self::of(Fault::Gone)
+        Self::of(Repr::Gone)
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn missing(path: &Path) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Missing { path })
+        Self::of(Repr::Missing { path })
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn removed(path: &Path) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Removed { path })
+        Self::of(Repr::Removed { path })
     }
 
     /// The folder or file at `path` belongs to somebody else.
     #[cfg(unix)]
     pub(crate) fn foreign(path: &Path) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Foreign { path })
+        Self::of(Repr::Foreign { path })
     }
 
     /// Others than this user have access to the folder at `path`.
     #[cfg(unix)]
     pub(crate) fn shared(path: &Path, mode: u32) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Shared { path, mode })
+        Self::of(Repr::Shared { path, mode })
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn not_ours(path: &Path) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::NotOurs { path })
+        Self::of(Repr::NotOurs { path })
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn newer(path: &Path, found: i64, known: usize) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Newer { path, found, known })
+        Self::of(Repr::Newer { path, found, known })
     }
 
     #[cfg(feature = "sqlite")]
     pub(super) fn cannot_open(path: &Path, source: io::Error) -> Self {
-        Self::of(Fault::CannotOpen {
+        Self::of(Repr::CannotOpen {
             path: path.display().to_string(),
             source: source.into(),
         })
@@ -207,36 +203,36 @@ impl StateError {
     #[cfg(feature = "sqlite")]
     pub(super) fn lock(path: &Path, source: io::Error) -> Self {
         let path = path.display().to_string();
-        Self::of(Fault::Lock { path, source })
+        Self::of(Repr::Lock { path, source })
     }
 
     pub(super) fn held(workflow: String, holder: String) -> Self {
-        Self::of(Fault::Held { workflow, holder })
+        Self::of(Repr::Held { workflow, holder })
     }
 
-    fn of(fault: Fault) -> Self {
-        Self(Box::new(fault))
+    fn of(repr: Repr) -> Self {
+        Self(Box::new(repr))
     }
 
     /// Of what kind the error is.
     pub fn kind(&self) -> StateErrorKind {
         match *self.0 {
-            Fault::NotOurs { .. }
-            | Fault::Newer { .. }
-            | Fault::Damaged { .. }
-            | Fault::Record { .. } => StateErrorKind::Unusable,
-            Fault::Missing { .. } => StateErrorKind::Missing,
-            Fault::Removed { .. } => StateErrorKind::Removed,
-            Fault::ReadOnly { .. }
-            | Fault::CannotOpen { .. }
-            | Fault::Other { .. }
-            | Fault::Lock { .. } => StateErrorKind::File,
-            Fault::Foreign { .. } | Fault::Shared { .. } => StateErrorKind::Foreign,
-            Fault::Full { .. } => StateErrorKind::Full,
-            Fault::Busy { .. } => StateErrorKind::Busy,
-            Fault::Held { .. } => StateErrorKind::Held,
-            Fault::Gone => StateErrorKind::Gone,
-            Fault::Begun { .. } => StateErrorKind::Begun,
+            Repr::NotOurs { .. }
+            | Repr::Newer { .. }
+            | Repr::Damaged { .. }
+            | Repr::Record { .. } => StateErrorKind::Unusable,
+            Repr::Missing { .. } => StateErrorKind::Missing,
+            Repr::Removed { .. } => StateErrorKind::Removed,
+            Repr::ReadOnly { .. }
+            | Repr::CannotOpen { .. }
+            | Repr::Other { .. }
+            | Repr::Lock { .. } => StateErrorKind::File,
+            Repr::Foreign { .. } | Repr::Shared { .. } => StateErrorKind::Foreign,
+            Repr::Full { .. } => StateErrorKind::Full,
+            Repr::Busy { .. } => StateErrorKind::Busy,
+            Repr::Held { .. } => StateErrorKind::Held,
+            Repr::Gone => StateErrorKind::Gone,
+            Repr::Begun { .. } => StateErrorKind::Begun,
         }
     }
 

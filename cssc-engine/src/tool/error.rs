@@ -13,7 +13,7 @@ use super::version::Version;
 /// Why a tool did not do its work.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ToolError(Box<Fault>);
+pub struct ToolError(Box<Repr>);
 
 /// Of what kind a [`ToolError`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ pub enum ToolErrorKind {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum Repr {
     #[error("cannot start `{program}`: there is no such program; install it or give its path")]
     Missing { program: String },
     #[error("cannot start `{program}`: {source}")]
@@ -99,14 +99,14 @@ impl ToolError {
     pub(super) fn start(program: &Path, source: io::Error) -> Self {
         let program = program.display().to_string();
         Self::of(if source.kind() == io::ErrorKind::NotFound {
-            Fault::Missing { program }
+            Repr::Missing { program }
         } else {
-            Fault::Start { program, source }
+            Repr::Start { program, source }
         })
     }
 
     pub(super) fn too_old(program: &Path, found: Version, needed: Version) -> Self {
-        Self::of(Fault::TooOld {
+        Self::of(Repr::TooOld {
             program: program.display().to_string(),
             found,
             needed,
@@ -115,22 +115,22 @@ impl ToolError {
 
     /// That no program is given for a patcher that a workflow names.
     pub fn not_configured(kind: PatcherKind) -> Self {
-        Self::of(Fault::NotConfigured { kind })
+        Self::of(Repr::NotConfigured { kind })
     }
 
     pub(super) fn access_token(program: &Path) -> Self {
         let program = program.display().to_string();
-        Self::of(Fault::AccessToken { program })
+        Self::of(Repr::AccessToken { program })
     }
 
     pub(super) fn on_build(program: &Path) -> Self {
         let program = program.display().to_string();
-        Self::of(Fault::OnBuild { program })
+        Self::of(Repr::OnBuild { program })
     }
 
     /// That no other attempt will fare better, and why.
     pub(super) fn cannot(program: &Path, why: impl Into<String>) -> Self {
-        Self::of(Fault::Cannot {
+        Self::of(Repr::Cannot {
             program: program.display().to_string(),
             why: why.into(),
         })
@@ -138,16 +138,16 @@ impl ToolError {
 
     pub(super) fn timeout(program: &Path, limit: Duration) -> Self {
         let program = program.display().to_string();
-        Self::of(Fault::Timeout { program, limit })
+        Self::of(Repr::Timeout { program, limit })
     }
 
     pub(super) fn interrupted(program: &Path, interrupt: Interrupt) -> Self {
         let program = program.display().to_string();
-        Self::of(Fault::Interrupted { program, interrupt })
+        Self::of(Repr::Interrupted { program, interrupt })
     }
 
     pub(super) fn failed(program: &Path, ending: String, said: &str) -> Self {
-        Self::of(Fault::Failed {
+        Self::of(Repr::Failed {
             program: program.display().to_string(),
             ending,
             said: said.to_owned(),
@@ -155,7 +155,7 @@ impl ToolError {
     }
 
     pub(super) fn no_report(program: &Path, report: &Path, said: &str) -> Self {
-        Self::of(Fault::NoReport {
+        Self::of(Repr::NoReport {
             program: program.display().to_string(),
             report: report.display().to_string(),
             said: said.to_owned(),
@@ -163,59 +163,59 @@ impl ToolError {
     }
 
     pub(super) fn bad_report(program: &Path, error: &ScanError) -> Self {
-        Self::of(Fault::BadReport {
+        Self::of(Repr::BadReport {
             program: program.display().to_string(),
             reason: error.to_string(),
         })
     }
 
     pub(super) fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::of(Fault::File {
+        Self::of(Repr::File {
             action,
             path: path.display().to_string(),
             source,
         })
     }
 
-    fn of(fault: Fault) -> Self {
-        Self(Box::new(fault))
+    fn of(repr: Repr) -> Self {
+        Self(Box::new(repr))
     }
 
     /// Of what kind it is.
     pub fn kind(&self) -> ToolErrorKind {
         match *self.0 {
-            Fault::Missing { .. } => ToolErrorKind::NotFound,
-            Fault::Start { .. } => ToolErrorKind::CannotStart,
-            Fault::TooOld { .. } => ToolErrorKind::TooOld,
-            Fault::NotConfigured { .. } => ToolErrorKind::NotConfigured,
-            Fault::AccessToken { .. } | Fault::OnBuild { .. } | Fault::Cannot { .. } => {
+            Repr::Missing { .. } => ToolErrorKind::NotFound,
+            Repr::Start { .. } => ToolErrorKind::CannotStart,
+            Repr::TooOld { .. } => ToolErrorKind::TooOld,
+            Repr::NotConfigured { .. } => ToolErrorKind::NotConfigured,
+            Repr::AccessToken { .. } | Repr::OnBuild { .. } | Repr::Cannot { .. } => {
                 ToolErrorKind::Unsupported
             }
-            Fault::Timeout { .. } => ToolErrorKind::TimedOut,
-            Fault::Interrupted { .. } => ToolErrorKind::Interrupted,
-            Fault::Failed { .. } => ToolErrorKind::Failed,
-            Fault::NoReport { .. } => ToolErrorKind::NoReport,
-            Fault::BadReport { .. } => ToolErrorKind::BadReport,
-            Fault::File { .. } => ToolErrorKind::File,
+            Repr::Timeout { .. } => ToolErrorKind::TimedOut,
+            Repr::Interrupted { .. } => ToolErrorKind::Interrupted,
+            Repr::Failed { .. } => ToolErrorKind::Failed,
+            Repr::NoReport { .. } => ToolErrorKind::NoReport,
+            Repr::BadReport { .. } => ToolErrorKind::BadReport,
+            Repr::File { .. } => ToolErrorKind::File,
         }
     }
 
     /// The program as it was named, or the patcher; none where a file is to blame.
     pub fn tool(&self) -> Option<&str> {
         match &*self.0 {
-            Fault::Missing { program }
-            | Fault::Start { program, .. }
-            | Fault::TooOld { program, .. }
-            | Fault::AccessToken { program }
-            | Fault::OnBuild { program }
-            | Fault::Cannot { program, .. }
-            | Fault::Timeout { program, .. }
-            | Fault::Interrupted { program, .. }
-            | Fault::Failed { program, .. }
-            | Fault::NoReport { program, .. }
-            | Fault::BadReport { program, .. } => Some(program),
-            Fault::NotConfigured { kind } => Some(kind.as_str()),
-            Fault::File { .. } => None,
+            Repr::Missing { program }
+            | Repr::Start { program, .. }
+            | Repr::TooOld { program, .. }
+            | Repr::AccessToken { program }
+            | Repr::OnBuild { program }
+            | Repr::Cannot { program, .. }
+            | Repr::Timeout { program, .. }
+            | Repr::Interrupted { program, .. }
+            | Repr::Failed { program, .. }
+            | Repr::NoReport { program, .. }
+            | Repr::BadReport { program, .. } => Some(program),
+            Repr::NotConfigured { kind } => Some(kind.as_str()),
+            Repr::File { .. } => None,
         }
     }
 
@@ -235,7 +235,7 @@ impl ToolError {
     /// Why the tool was ended from outside, if it was.
     pub fn interrupt(&self) -> Option<Interrupt> {
         match *self.0 {
-            Fault::Interrupted { interrupt, .. } => Some(interrupt),
+            Repr::Interrupted { interrupt, .. } => Some(interrupt),
             _ => None,
         }
     }

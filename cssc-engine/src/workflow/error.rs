@@ -9,7 +9,7 @@ use crate::state::StateError;
 /// Why a workflow could not be read, made, changed or deleted.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct WorkflowError(Fault);
+pub struct WorkflowError(Repr);
 
 /// Of what kind a [`WorkflowError`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub enum WorkflowErrorKind {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum Repr {
     #[error("there is a workflow already: update it instead")]
     Exists,
     #[error("there is no workflow: create one first")]
@@ -63,71 +63,71 @@ enum Fault {
 
 impl WorkflowError {
     pub(super) fn exists() -> Self {
-        Self(Fault::Exists)
+        Self(Repr::Exists)
     }
 
     pub(super) fn absent() -> Self {
-        Self(Fault::Absent)
+        Self(Repr::Absent)
     }
 
     pub(super) fn no_schedule() -> Self {
-        Self(Fault::NoSchedule)
+        Self(Repr::NoSchedule)
     }
 
     pub(super) fn invalid(why: &dyn std::fmt::Display) -> Self {
-        Self(Fault::Invalid(why.to_string()))
+        Self(Repr::Invalid(why.to_string()))
     }
 
     pub(super) fn foreign() -> Self {
-        Self(Fault::Foreign)
+        Self(Repr::Foreign)
     }
 
     pub(super) fn still_running() -> Self {
-        Self(Fault::StillRunning)
+        Self(Repr::StillRunning)
     }
 
     /// Of what kind the error is.
     pub fn kind(&self) -> WorkflowErrorKind {
         match &self.0 {
-            Fault::Exists => WorkflowErrorKind::Exists,
-            Fault::Absent => WorkflowErrorKind::Absent,
-            Fault::NoSchedule => WorkflowErrorKind::NoSchedule,
-            Fault::Invalid(_) => WorkflowErrorKind::Invalid,
-            Fault::Foreign => WorkflowErrorKind::Foreign,
-            Fault::OverLimit(_) => WorkflowErrorKind::OverLimit,
-            Fault::NothingToUpdate(_) => WorkflowErrorKind::NothingToUpdate,
-            Fault::StillRunning => WorkflowErrorKind::StillRunning,
-            Fault::Registry(_) => WorkflowErrorKind::Registry,
-            Fault::State(_) => WorkflowErrorKind::State,
+            Repr::Exists => WorkflowErrorKind::Exists,
+            Repr::Absent => WorkflowErrorKind::Absent,
+            Repr::NoSchedule => WorkflowErrorKind::NoSchedule,
+            Repr::Invalid(_) => WorkflowErrorKind::Invalid,
+            Repr::Foreign => WorkflowErrorKind::Foreign,
+            Repr::OverLimit(_) => WorkflowErrorKind::OverLimit,
+            Repr::NothingToUpdate(_) => WorkflowErrorKind::NothingToUpdate,
+            Repr::StillRunning => WorkflowErrorKind::StillRunning,
+            Repr::Registry(_) => WorkflowErrorKind::Registry,
+            Repr::State(_) => WorkflowErrorKind::State,
         }
     }
 
     /// Whether asking again later may succeed without anything else being changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(&self.0, Fault::Registry(error) if error.is_retryable())
+        matches!(&self.0, Repr::Registry(error) if error.is_retryable())
     }
 }
 
 impl From<RegistryError> for WorkflowError {
     fn from(error: RegistryError) -> Self {
-        Self(Fault::Registry(error))
+        Self(Repr::Registry(error))
     }
 }
 
 impl From<StateError> for WorkflowError {
     fn from(error: StateError) -> Self {
-        Self(Fault::State(error))
+        Self(Repr::State(error))
     }
 }
 
 impl From<LimitExceeded> for WorkflowError {
     fn from(error: LimitExceeded) -> Self {
-        Self(Fault::OverLimit(error))
+        Self(Repr::OverLimit(error))
     }
 }
 
 impl From<NothingToUpdate> for WorkflowError {
     fn from(error: NothingToUpdate) -> Self {
-        Self(Fault::NothingToUpdate(error))
+        Self(Repr::NothingToUpdate(error))
     }
 }

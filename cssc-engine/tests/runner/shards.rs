@@ -50,14 +50,14 @@ impl World {
         tools: &Tools<'_>,
         (document, shard): (&CycleDocument, &str),
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Cycle {
         self.alone();
         let policy = || unreachable!("a worker reads no policy");
         self.with_runner(tools, &policy, |runner| {
             let shard: Shard = shard.parse().unwrap();
             runner
-                .run_shard(document, shard, None, stop, observe)
+                .run_shard(document, shard, None, stop, on_event)
                 .unwrap()
         })
     }

@@ -323,11 +323,11 @@ impl World {
         &self,
         tools: &Tools<'_>,
         stop: &StopToken,
-        observe: &mut dyn FnMut(RunnerEvent<'_>),
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Cycle {
         let policy = || -> Result<Workflow, PolicyReadError> { Ok(self.workflow()) };
         self.with_runner(tools, &policy, |runner| {
-            runner.run(Cause::Immediate, stop, observe).unwrap()
+            runner.run(Cause::Immediate, stop, on_event).unwrap()
         })
     }
 
