@@ -278,6 +278,60 @@ fn the_reference_has_every_command() {
 }
 
 /// The book's table of diagnostics is the core's.
+/// What the page on troubleshooting quotes is what the code says.
+#[test]
+fn every_message_of_troubleshooting_is_one() {
+    let mut code = String::new();
+    for folder in [
+        "cssc-core/src",
+        "cssc-registry/src",
+        "cssc-engine/src",
+        "cssc-cli/src",
+    ] {
+        gather(&root().join(folder), &mut code);
+    }
+    // A literal that goes on in the next line is one.
+    let code = unbroken(&code);
+    let page = fs::read_to_string(root().join("docs/src/troubleshooting.md")).unwrap();
+    let messages: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect();
+    assert!(messages.len() > 15, "{messages:?}");
+    for message in messages {
+        for part in message.split('…').map(str::trim) {
+            assert!(code.contains(part), "nothing says `{part}`");
+        }
+    }
+}
+
+/// Adds all code below a folder.
+fn gather(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// Code with its literals unbroken: those that go on in the next line are joined.
+fn unbroken(code: &str) -> String {
+    let mut joined = String::with_capacity(code.len());
+    let mut goes_on = false;
+    for line in code.lines() {
+        let line = if goes_on { line.trim_start() } else { line };
+        goes_on = line.ends_with('\\');
+        joined.push_str(line.trim_end_matches('\\'));
+        if !goes_on {
+            joined.push('\n');
+        }
+    }
+    joined
+}
+
 #[test]
 fn the_book_has_every_code() {
     let chapter = fs::read_to_string(root().join("docs/src/policy.md")).unwrap();

@@ -130,7 +130,7 @@ impl IntervalError {
     fn new(text: &str) -> Self {
         Self {
             text: excerpt(text).into(),
-            kind: kind(text),
+            kind: kind_of(text),
             meant: meant(text),
         }
     }
@@ -147,7 +147,7 @@ impl IntervalError {
 }
 
 /// What is wrong with a text that [`read`] refuses.
-fn kind(text: &str) -> IntervalErrorKind {
+fn kind_of(text: &str) -> IntervalErrorKind {
     if text.is_empty() {
         return IntervalErrorKind::Empty;
     }
@@ -201,7 +201,7 @@ impl std::error::Error for IntervalError {}
 
 impl fmt::Display for IntervalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind: &dyn fmt::Display = match &self.kind {
+        let reason: &dyn fmt::Display = match &self.kind {
             IntervalErrorKind::Empty => {
                 return f.write_str("a schedule cannot be empty; allowed are `1d` to `30d`");
             }
@@ -217,7 +217,7 @@ impl fmt::Display for IntervalError {
             IntervalErrorKind::OutOfRange => &"the number of days must be from 1 to 30",
             IntervalErrorKind::Shape => &"it must be a whole number of days and `d`",
         };
-        write!(f, "`{}` is not a valid schedule: {kind}", self.text)?;
+        write!(f, "`{}` is not a valid schedule: {reason}", self.text)?;
         if let Some(meant) = self.meant {
             write!(f, " (`{meant}`)")?;
         }

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Run(Box<run::Run>),
     /// Run the cycles when their time comes, until stopped
     Serve(Box<run::Serve>),
-    /// Report on a cycle as JSON, `JUnit` XML, SARIF or Markdown
+    /// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
     Report(list::Report),
     /// Write the files that have an engine run the stored workflow in shards
     Export(Box<export::Export>),
