@@ -98,7 +98,8 @@ fn alike(text: &str) -> String {
             "-e",
             "s/ +/ /g",
         ])
-        .args(["-e", "s/[0-9]+ (fixable|without)/N \\1/g"])
+        .args(["-e", "s/[0-9]{4}-[0-9]{2}-[0-9]{2}/DATE/g"])
+        .args(["-e", "s/[0-9]+ (fixable|fixed|left|without)/N \\1/g"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
