@@ -36,10 +36,10 @@ impl Figures {
     }
 
     fn findings(&self, text: &mut Text) {
-        let Some(report) = &self.last else {
+        let Some(last) = &self.last else {
             return;
         };
-        let findings = report.findings();
+        let findings = last.figures.findings;
         let (name, help) = ("cssc_findings", "Findings of the last cycle by state.");
         text.family(name, "gauge", help);
         for (state, count) in [
@@ -97,7 +97,7 @@ impl Figures {
             "cssc_last_cycle_end_timestamp_seconds",
             "When the last cycle ended.",
         );
-        let ended = self.last.as_ref().and_then(|last| last.finished());
+        let ended = self.last.as_ref().and_then(|last| last.report.finished());
         text.time(name, help, ended);
     }
 }

@@ -56,13 +56,29 @@ struct Figures {
     next: Option<DateTime<Utc>>,
     /// The registry, as people name it.
     name: String,
-    last: Option<Arc<CycleReport>>,
+    last: Option<LastCycle>,
     /// The cycles before that, the newest first.
     earlier: VecDeque<CycleFigures>,
     /// Whether the registry answered the last time, and since when that is so.
     registry: Option<(bool, Instant)>,
     /// When the loop was heard from last.
     heard: Instant,
+}
+
+/// The cycle that ended last. Its numbers are asked for often, and counted once.
+#[derive(Debug)]
+struct LastCycle {
+    report: Arc<CycleReport>,
+    figures: CycleFigures,
+}
+
+impl LastCycle {
+    fn new(report: CycleReport) -> Self {
+        Self {
+            figures: report.figures(),
+            report: Arc::new(report),
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -134,8 +150,9 @@ impl Monitor {
             RunnerEvent::Stopped { .. } => figures.running = false,
             RunnerEvent::Ended { report } => {
                 figures.running = false;
-                if let Some(before) = figures.last.replace(Arc::new((*report).clone())) {
-                    figures.earlier.push_front(before.figures());
+                let last = LastCycle::new((*report).clone());
+                if let Some(before) = figures.last.replace(last) {
+                    figures.earlier.push_front(before.figures);
                     figures.earlier.truncate(SHOWN_EARLIER);
                 }
                 figures.summary = report.summary();
@@ -164,7 +181,7 @@ impl Monitor {
         let mut figures = self.figures();
         figures.name = name;
         figures.summary = last.as_ref().map(CycleReport::summary).unwrap_or_default();
-        figures.last = last.map(Arc::new);
+        figures.last = last.map(LastCycle::new);
         figures.earlier = earlier.into();
     }
 

@@ -14,7 +14,7 @@ impl Monitor {
         let (name, now, report, earlier) = {
             let figures = self.figures();
             let earlier: Vec<CycleFigures> = figures.earlier.iter().copied().collect();
-            let report = figures.last.as_ref().map(Arc::clone);
+            let report = figures.last.as_ref().map(|last| Arc::clone(&last.report));
             (figures.name.clone(), figures.now(), report, earlier)
         };
         let now = match health {
