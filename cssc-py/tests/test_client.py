@@ -193,17 +193,14 @@ def test_many_threads_wait_at_once(server: Callable[[Callable[[str], Answer]], s
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_ctrl_c_ends_the_waiting() -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen()
-        host = "127.0.0.1:%d" % deaf.getsockname()[1]
-        program = f"import cssc; c = cssc.Client({host!r}); print('on', flush=True); c.tags('a')"
-        child = subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None and child.stdout.readline() == "on\n"
-        deaf.accept()
+def test_ctrl_c_ends_the_waiting(deaf: Tuple[socket.socket, str]) -> None:
+    listening, host = deaf
+    program = f"import cssc; c = cssc.Client({host!r}); print('on', flush=True); c.tags('a')"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None and child.stdout.readline() == "on\n"
+    with listening.accept()[0]:
         child.send_signal(signal.SIGINT)
         assert "KeyboardInterrupt" in child.communicate(timeout=20)[1]
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Tuple
 
 import pytest
 
@@ -45,15 +45,12 @@ def test_exit_codes() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_ctrl_c_ends_it_without_a_traceback() -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen()
-        host = "127.0.0.1:%d" % deaf.getsockname()[1]
-        child = subprocess.Popen(
-            [CSSC, "tags", "list", "-r", host, "a"], stderr=subprocess.PIPE, text=True
-        )
-        deaf.accept()
+def test_ctrl_c_ends_it_without_a_traceback(deaf: Tuple[socket.socket, str]) -> None:
+    listening, host = deaf
+    child = subprocess.Popen(
+        [CSSC, "tags", "list", "-r", host, "a"], stderr=subprocess.PIPE, text=True
+    )
+    with listening.accept()[0]:
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=20)[1]
     assert child.returncode == -signal.SIGINT
