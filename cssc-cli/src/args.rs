@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use cssc_core::name::NameError;
 use cssc_core::plan::ImageLimit;
-use cssc_core::policy::{LintName, LintNameError, Lints};
-use cssc_core::{Dialect, Interval, Repository, Tag};
+use cssc_core::policy::{LintName, Lints};
+use cssc_core::{Dialect, Repository, Tag};
 use cssc_registry::{DEFAULT_CONCURRENCY, RegistryAddress};
 
+use crate::exit::Failure;
 use crate::source::PolicyFile;
+use crate::values;
 
 /// Which registry, and how to talk to it.
 #[derive(Debug, Clone, Args)]
@@ -60,26 +62,49 @@ pub(crate) struct RegistryArgs {
     pub(crate) verbose: bool,
 }
 
+/// A policy in a file.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The policy; `-` is standard input [default: `continuouspatching.json` in the working
+    /// directory]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PolicyFile>,
+}
+
+impl ConfigArgs {
+    pub(crate) fn file(&self) -> Result<PolicyFile, Failure> {
+        self.config.clone().map_or_else(PolicyFile::discover, Ok)
+    }
+}
+
 /// Which policy: a file, or the one stored in the registry.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct PolicyArgs {
-    /// The policy; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PolicyFile>,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Use the policy that is stored in the registry
-    #[arg(long)]
-    pub(crate) policy: bool,
+    #[arg(long, conflicts_with = "config")]
+    policy: bool,
+}
+
+impl PolicyArgs {
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Result<Option<PolicyFile>, Failure> {
+        if self.policy {
+            return Ok(None);
+        }
+        self.config.file().map(Some)
+    }
 }
 
 /// Which warnings about the policy fail it, and which are not told.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LintArgs {
     /// Take a warning for an error: its code, or `warnings` for all; may be given several times
-    #[arg(long, value_name = "CODE", value_parser = parse_lint)]
+    #[arg(long, value_name = "CODE", value_parser = values::lint(), hide_possible_values = true)]
     deny: Vec<LintName>,
     /// Be silent about a warning: its code, or `warnings` for all; may be given several times
-    #[arg(long, value_name = "CODE", value_parser = parse_lint)]
+    #[arg(long, value_name = "CODE", value_parser = values::lint(), hide_possible_values = true)]
     allow: Vec<LintName>,
 }
 
@@ -87,11 +112,6 @@ impl LintArgs {
     pub(crate) fn lints(&self) -> Lints {
         Lints::new(self.deny.iter().copied(), self.allow.iter().copied())
     }
-}
-
-fn parse_lint(text: &str) -> Result<LintName, String> {
-    text.parse()
-        .map_err(|error: LintNameError| error.to_string())
 }
 
 /// Reads a length of time: `30`, `30s`, `5m`, `1h`.
@@ -160,12 +180,6 @@ pub(crate) struct CreatedArgs {
     /// When the workflow was created: RFC 3339, or a date, at midnight UTC
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) created: Option<DateTime<Utc>>,
-}
-
-/// Reads `7d`.
-pub(crate) fn parse_interval(text: &str) -> Result<Interval, String> {
-    text.parse()
-        .map_err(|error: cssc_core::schedule::IntervalError| error.to_string())
 }
 
 /// Reads an instant in RFC 3339, or a date.

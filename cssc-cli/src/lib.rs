@@ -6,17 +6,20 @@
 
 mod args;
 mod command;
+mod environment;
 mod exit;
 mod output;
 mod registry;
 mod running;
 mod source;
+mod values;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use crate::command::Arguments;
+use crate::environment::Environment;
 use crate::exit::{Answer, Failure, Outcome};
 
 /// Runs the command line: the first argument is the name of the program. Returns its exit code.
@@ -25,10 +28,23 @@ use crate::exit::{Answer, Failure, Outcome};
 /// package. It writes to the standard streams, and `workflow run` and `serve` react to SIGINT and
 /// SIGTERM of the process: it is no library. Embed `cssc-engine` instead.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    report(match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => command::run(arguments.command),
-        Err(answer) => output::usage(&answer),
-    })
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let environment = Environment::new(std::env::vars_os());
+    let matches = environment
+        .apply(command::line())
+        .try_get_matches_from(&arguments);
+    report(
+        match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+            Ok(arguments) => command::run(arguments),
+            Err(answer) => {
+                let outcome = output::usage(&answer);
+                if let Some(variable) = environment.blame(&answer, &arguments) {
+                    output::note(&variable);
+                }
+                outcome
+            }
+        },
+    )
 }
 
 /// Tells why a command failed, if there is somebody to tell, and gives the exit code.

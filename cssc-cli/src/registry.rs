@@ -1,7 +1,7 @@
 //! The registry that the arguments name, opened.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use cssc_core::policy::Lints;
@@ -18,8 +18,9 @@ use cssc_engine::tool::Access;
 
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
+use crate::output;
 use crate::output::suggest::did_you_mean;
-use crate::{output, source};
+use crate::source::{self, PolicyFile};
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
@@ -31,6 +32,15 @@ impl RegistryArgs {
     /// What the workflow of the registry is kept under in the state.
     pub(crate) fn workflow_key(&self) -> String {
         self.registry.key()
+    }
+
+    /// That a policy does not come from standard input where something else does.
+    pub(crate) fn check_standard_input(&self, policy: &PolicyFile) -> Result<(), Failure> {
+        if policy.is_standard_input() && self.reads_standard_input() {
+            let message = "only one of policy, inventory and password can come from standard input";
+            return Err(Failure::new(message));
+        }
+        Ok(())
     }
 
     /// Whether standard input is spoken for.
@@ -247,7 +257,7 @@ fn access(args: &RegistryArgs, login: Option<(String, String)>) -> Access {
 struct Progress {
     begin: Instant,
     told: Option<Instant>,
-    is_terminal: bool,
+    is_live: bool,
 }
 
 impl Progress {
@@ -255,13 +265,13 @@ impl Progress {
         Self {
             begin: Instant::now(),
             told: None,
-            is_terminal: io::stderr().is_terminal(),
+            is_live: output::is_live(),
         }
     }
 
     fn tell(&mut self, progress: &ListProgress<'_>) {
         // What is done sooner needs no progress.
-        let (patience, pause) = if self.is_terminal {
+        let (patience, pause) = if self.is_live {
             (Duration::from_millis(500), Duration::from_millis(100))
         } else {
             (Duration::from_secs(10), Duration::from_secs(10))
@@ -274,7 +284,7 @@ impl Progress {
             return;
         }
         self.told = Some(Instant::now());
-        if self.is_terminal {
+        if self.is_live {
             // Nobody is left to tell when standard error is gone.
             let _ = write!(io::stderr(), "\r\x1b[K{progress}");
         } else {
@@ -283,7 +293,7 @@ impl Progress {
     }
 
     fn clear(&self) {
-        if self.is_terminal && self.told.is_some() {
+        if self.is_live && self.told.is_some() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -21,6 +21,22 @@ impl From<&str> for PolicyFile {
 }
 
 impl PolicyFile {
+    /// What a policy is called where nobody says.
+    pub(crate) const NAME: &str = "continuouspatching.json";
+
+    /// The policy of the working directory, for whoever names none.
+    pub(crate) fn discover() -> Result<Self, Failure> {
+        let file = Self::from(Self::NAME);
+        if !file.0.exists() {
+            return Err(Failure::new(format!(
+                "there is no `{}` here: name the policy with --config FILE",
+                Self::NAME
+            )));
+        }
+        output::note(&format!("the policy is `{}`", Self::NAME));
+        Ok(file)
+    }
+
     /// The name for messages.
     pub(crate) fn name(&self) -> String {
         if self.is_standard_input() {

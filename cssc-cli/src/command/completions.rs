@@ -1,9 +1,8 @@
 //! `cssc completions`: what a shell needs to complete a command line.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::Arguments;
 use crate::exit::{Answer, Outcome};
 use crate::output;
 
@@ -16,12 +15,7 @@ pub(crate) struct Completions {
 pub(crate) fn run(completions: &Completions) -> Outcome {
     // Into memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(
-        completions.shell,
-        &mut Arguments::command(),
-        "cssc",
-        &mut script,
-    );
+    clap_complete::generate(completions.shell, &mut super::line(), "cssc", &mut script);
     let mut out = output::stdout();
     out.write_all(&script)?;
     out.flush()?;

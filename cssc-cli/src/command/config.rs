@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use cssc_core::Policy;
 use cssc_core::policy::{DiagnosticSeverity, POLICY_SCHEMA, POLICY_TEMPLATE, PolicyCheck};
 use serde::Serialize;
@@ -26,8 +26,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Policy files; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    #[arg(default_value = PolicyFile::NAME, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PolicyFile>,
     #[command(flatten)]
     lints: LintArgs,
     /// How to print the findings
@@ -48,7 +48,7 @@ enum CheckFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The file to write; `-` is standard output
-    #[arg(default_value = "continuouspatching.json", value_name = "FILE")]
+    #[arg(default_value = PolicyFile::NAME, value_name = "FILE")]
     file: PathBuf,
     /// Replace the file if it is there
     #[arg(long)]
@@ -85,8 +85,7 @@ impl Check {
         let mut checked = Vec::new();
         let mut unreadable = false;
         let lints = self.lints.lints();
-        for file in &self.files {
-            let source = PolicyFile::from(file.as_str());
+        for source in &self.files {
             match source.read() {
                 Ok(text) => {
                     let PolicyCheck {

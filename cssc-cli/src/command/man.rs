@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 
-use super::Arguments;
 use crate::exit::{Answer, Failure, Outcome};
 
 #[derive(Debug, Args)]
@@ -16,7 +15,7 @@ pub(crate) struct Man {
 pub(crate) fn run(man: &Man) -> Outcome {
     let folder = man.folder.display();
     std::fs::create_dir_all(&man.folder)
-        .and_then(|()| clap_mangen::generate_to(Arguments::command(), &man.folder))
+        .and_then(|()| clap_mangen::generate_to(super::line(), &man.folder))
         .map_err(|error| {
             Failure::new(format!("cannot write manual pages to `{folder}`: {error}"))
         })?;

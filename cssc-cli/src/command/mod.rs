@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod cycle;
 pub(crate) mod dry_run;
+mod examples;
 pub(crate) mod image;
 pub(crate) mod man;
 pub(crate) mod policy;
@@ -12,9 +13,10 @@ pub(crate) mod tags;
 pub(crate) mod task;
 pub(crate) mod workflow;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Outcome;
+use crate::output::LogArgs;
 
 /// Keep the images of a registry free of known OS vulnerabilities.
 ///
@@ -25,11 +27,15 @@ use crate::exit::Outcome;
 #[command(name = "cssc", version, max_term_width = 100, infer_long_args = false)]
 #[command(
     after_help = "Exit codes: 0 success; 1 the answer is no (invalid policy, failed \
-    images, over the limit); 2 it could not be done (usage, I/O, registry)."
+    images, over the limit); 2 it could not be done (usage, I/O, registry).\n\
+    Every option can be set by an environment variable: CSSC_ and its name in capitals, such as \
+    CSSC_REGISTRY for --registry. The command line goes before the environment."
 )]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    log: LogArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,9 +72,15 @@ pub(crate) enum Command {
     Man(man::Man),
 }
 
+/// The whole command line, as the parser knows it.
+pub(crate) fn line() -> clap::Command {
+    examples::add(Arguments::command())
+}
+
 /// Does what the arguments ask for.
-pub(crate) fn run(command: Command) -> Outcome {
-    match command {
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    arguments.log.apply();
+    match arguments.command {
         Command::Config(command) => config::run(command),
         Command::DryRun(command) => dry_run::run(&command),
         Command::Schedule(command) => schedule::run(&command),

@@ -9,11 +9,11 @@ use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyArtifact
 use cssc_engine::workflow;
 use serde::Serialize;
 
-use crate::args::{Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs};
+use crate::args::{ConfigArgs, Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm};
 use crate::registry::Registry;
-use crate::source::{self, PolicyFile};
+use crate::source;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -35,9 +35,8 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct Push {
-    /// The policy; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    config: PolicyFile,
+    #[command(flatten)]
+    config: ConfigArgs,
     #[command(flatten)]
     lints: LintArgs,
     #[command(flatten)]
@@ -115,12 +114,10 @@ fn printable(text: &[u8]) -> String {
 
 impl Push {
     fn run(&self) -> Outcome {
-        if self.config.is_standard_input() && self.registry.reads_standard_input() {
-            let message = "only one of policy and password can come from standard input";
-            return Err(Failure::new(message));
-        }
-        let text = self.config.read()?;
-        source::valid(&self.config.name(), &text, &self.lints.lints())?;
+        let config = self.config.file()?;
+        self.registry.check_standard_input(&config)?;
+        let text = config.read()?;
+        source::valid(&config.name(), &text, &self.lints.lints())?;
         let registry = Registry::open(&self.registry)?;
         workflow::check_ours(registry.client(), self.take_over.take_over)?;
         // The schedule of a workflow is kept with its policy.

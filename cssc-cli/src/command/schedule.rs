@@ -11,12 +11,12 @@ use serde::{Serialize, Serializer};
 use cssc_engine::workflow;
 
 use crate::args::{
-    CreatedArgs, DialectArgs, Format, FormatArgs, RegistryArgs, parse_duration, parse_interval,
-    parse_time,
+    CreatedArgs, DialectArgs, Format, FormatArgs, RegistryArgs, parse_duration, parse_time,
 };
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, calendar};
 use crate::registry::Registry;
+use crate::values;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,7 +31,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Next {
     /// How often the workflow runs: `1d` to `30d`
-    #[arg(value_parser = parse_interval)]
+    #[arg(value_parser = values::interval(), hide_possible_values = true)]
     schedule: Interval,
     #[command(flatten)]
     created: CreatedArgs,
@@ -50,7 +50,7 @@ pub(crate) struct Next {
 #[derive(Debug, Args)]
 pub(crate) struct Calendar {
     /// How often the workflow runs: `1d` to `30d`
-    #[arg(value_parser = parse_interval)]
+    #[arg(value_parser = values::interval(), hide_possible_values = true)]
     schedule: Interval,
     #[command(flatten)]
     created: CreatedArgs,
@@ -68,7 +68,7 @@ pub(crate) struct Calendar {
 pub(crate) struct Due {
     /// How often the workflow runs, `1d` to `30d`; without it the stored workflow of the registry
     /// says
-    #[arg(value_parser = parse_interval, requires = "created", conflicts_with = "registry", required_unless_present = "registry")]
+    #[arg(value_parser = values::interval(), hide_possible_values = true, requires = "created", conflicts_with = "registry", required_unless_present = "registry")]
     schedule: Option<Interval>,
     #[command(flatten)]
     created: CreatedArgs,

@@ -14,6 +14,7 @@ use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::output::rows::{self, Row};
+use crate::values;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,10 +32,11 @@ pub(crate) struct ListRuns {
     #[command(flatten)]
     state: StateArgs,
     /// Only runs of this task: `cssc-trigger-workflow`, `cssc-scan-image`, `cssc-patch-image`
-    #[arg(short, long, value_name = "TASK")]
+    #[arg(short, long, value_name = "TASK", value_parser = values::task(), hide_possible_values = true)]
     name: Option<Task>,
-    /// Only runs with this status: `Failed`, `Running`, …
-    #[arg(long, value_name = "STATUS")]
+    /// Only runs with this status: `failed`, `successful`, `running`, `queued`, `skipped`,
+    /// `canceled`, `unknown`
+    #[arg(long, value_name = "STATUS", value_parser = values::status(), hide_possible_values = true)]
     run_status: Option<StatusFilter>,
     /// At most so many
     #[arg(long, value_name = "N")]

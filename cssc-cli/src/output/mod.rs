@@ -2,6 +2,7 @@
 
 pub(crate) mod calendar;
 pub(crate) mod diagnostics;
+mod log;
 pub(crate) mod rows;
 pub(crate) mod suggest;
 mod table;
@@ -14,6 +15,8 @@ use anstyle::{AnsiColor, Style};
 use serde::{Serialize, Serializer};
 
 use crate::exit::{Answer, Failure, Outcome, OutputError};
+
+pub(crate) use log::{Fields, Level, LogArgs, event, is_live, tell};
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -108,22 +111,17 @@ pub(crate) fn noun(count: usize, noun: &str) -> String {
 
 /// Tells on standard error why the command failed.
 pub(crate) fn error(message: &str) {
-    tell(ERROR, "error", message);
+    tell(Level::Error, "message", message, Fields::new());
 }
 
 /// Tells something doubtful on standard error.
 pub(crate) fn warning(message: &str) {
-    tell(WARNING, "warning", message);
+    tell(Level::Warning, "message", message, Fields::new());
 }
 
 /// Tells something worth knowing on standard error.
 pub(crate) fn note(message: &str) {
-    tell(BOLD, "note", message);
-}
-
-fn tell(style: Style, label: &str, message: &str) {
-    // There is nobody left to tell when standard error is gone.
-    let _ = writeln!(anstream::stderr(), "{}: {message}", styled(style, label));
+    tell(Level::Info, "message", message, Fields::new());
 }
 
 /// Asks on the terminal whether to do something; without one, nobody can say yes.

@@ -222,8 +222,8 @@ fn a_cycle_runs_from_a_file_and_goes_as_far_as_it_is_told() {
     let again = bench.rows();
     assert_ne!(again[0]["scanDate"], first);
     assert_eq!(since(&again), first, "open since the first cycle");
-    let (trigger, _) = refused.err.split_once(" begins\n").unwrap();
-    let trigger = trigger.trim_start_matches("cycle ");
+    let (begun, _) = refused.err.split_once(" begins\n").unwrap();
+    let trigger = begun.rsplit(' ').next().unwrap();
     let log = bench
         .said(&format!("task logs --run-id {trigger}.trigger"))
         .exits(0);

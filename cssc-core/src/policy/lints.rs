@@ -89,7 +89,7 @@ impl LintName {
     const WARNINGS: &'static str = "warnings";
 
     /// The codes that are warnings.
-    fn codes() -> impl Iterator<Item = DiagnosticCode> {
+    pub fn codes() -> impl Iterator<Item = DiagnosticCode> {
         let all = DiagnosticCode::ALL.iter().copied();
         all.filter(|code| code.severity() == DiagnosticSeverity::Warning)
     }

@@ -13,11 +13,11 @@ pub(crate) use self::plan::tell_unavailable;
 
 use crate::args::{
     CreatedArgs, Format, FormatArgs, ImageArg, LimitArgs, LintArgs, PolicyArgs, RegistryArgs,
-    dialects, parse_interval,
+    dialects,
 };
-use crate::exit::{Answer, Failure, Outcome};
+use crate::exit::{Answer, Outcome};
 use crate::registry::Registry;
-use crate::source::PolicyFile;
+use crate::values;
 
 /// Show which images would be patched, under which tag, and when
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(crate) struct DryRun {
     #[command(flatten)]
     registry: RegistryArgs,
     /// How often a workflow would run: `1d` to `30d`
-    #[arg(long, value_name = "DAYS", value_parser = parse_interval)]
+    #[arg(long, value_name = "DAYS", value_parser = values::interval(), hide_possible_values = true)]
     schedule: Option<cssc_core::Interval>,
     #[command(flatten)]
     created: CreatedArgs,
@@ -120,10 +120,9 @@ fn answer(plan: &Plan) -> Answer {
 }
 
 pub(crate) fn run(args: &DryRun) -> Outcome {
-    let source = args.policy.config.as_ref();
-    if source.is_some_and(PolicyFile::is_standard_input) && args.registry.reads_standard_input() {
-        let message = "only one of policy, inventory and password can come from standard input";
-        return Err(Failure::new(message));
+    let source = args.policy.file()?;
+    if let Some(source) = &source {
+        args.registry.check_standard_input(source)?;
     }
     let registry = Registry::open(&args.registry)?;
     let (policy, stored) = match source {

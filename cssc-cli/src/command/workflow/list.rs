@@ -14,6 +14,7 @@ use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::output::rows::{self, Row};
+use crate::values;
 
 /// Show the images of the current cycle and how they stand
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(crate) struct List {
     state: StateArgs,
     /// Only images with this status: `failed`, `successful`, `running`, `queued`, `skipped`,
     /// `canceled`, `unknown`
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = values::status(), hide_possible_values = true)]
     run_status: Option<StatusFilter>,
     #[command(flatten)]
     format: FormatArgs,

@@ -18,13 +18,14 @@ use super::args::{CycleArgs, StateArgs, TypeArgs};
 use super::history::newer_record;
 use super::run;
 use crate::args::{
-    DialectArgs, Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs, parse_interval,
+    ConfigArgs, DialectArgs, Format, FormatArgs, LintArgs, RegistryArgs, TakeOverArgs,
 };
 use crate::command::dry_run::{PlanRequest, tell_unavailable};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, confirm, noun};
 use crate::registry::Registry;
 use crate::source::{self, PolicyFile};
+use crate::values;
 
 /// How a cycle is begun by the way.
 #[derive(Debug, Args)]
@@ -40,13 +41,12 @@ struct AtOnceArgs {
 /// Store a policy and its schedule in the registry
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The policy; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    config: PolicyFile,
+    #[command(flatten)]
+    config: ConfigArgs,
     #[command(flatten)]
     lints: LintArgs,
     /// How often the workflow runs: `1d` to `30d`
-    #[arg(long, value_name = "DAYS", value_parser = parse_interval)]
+    #[arg(long, value_name = "DAYS", value_parser = values::interval(), hide_possible_values = true)]
     schedule: Interval,
     /// Show what would be selected, and change nothing
     #[arg(long)]
@@ -72,7 +72,7 @@ pub(crate) struct Update {
     #[command(flatten)]
     lints: LintArgs,
     /// How often the workflow runs from now on: `1d` to `30d`
-    #[arg(long, value_name = "DAYS", value_parser = parse_interval)]
+    #[arg(long, value_name = "DAYS", value_parser = values::interval(), hide_possible_values = true)]
     schedule: Option<Interval>,
     /// Show what would be selected, and change nothing
     #[arg(long)]
@@ -173,14 +173,6 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn check_standard_input(config: Option<&PolicyFile>, args: &RegistryArgs) -> Result<(), Failure> {
-    if config.is_some_and(PolicyFile::is_standard_input) && args.reads_standard_input() {
-        let message = "only one of policy, inventory and password can come from standard input";
-        return Err(Failure::new(message));
-    }
-    Ok(())
-}
-
 /// The text of a valid policy.
 fn read(source: &PolicyFile, lints: &LintArgs) -> Result<(String, Policy), Failure> {
     let text = source.read()?;
@@ -224,8 +216,9 @@ fn say_done(
 
 impl Create {
     pub(super) fn run(&self) -> Outcome {
-        check_standard_input(Some(&self.config), &self.cycle.registry)?;
-        let (text, policy) = read(&self.config, &self.lints)?;
+        let config = self.config.file()?;
+        self.cycle.registry.check_standard_input(&config)?;
+        let (text, policy) = read(&config, &self.lints)?;
         let registry = Registry::open(&self.cycle.registry)?;
         let now = Utc::now();
         let workflow = Workflow::new(text, self.schedule, self.dialect.dialect, now)
@@ -245,8 +238,10 @@ impl Create {
 
 impl Update {
     pub(super) fn run(&self) -> Outcome {
-        check_standard_input(self.config.as_ref(), &self.cycle.registry)?;
         let policy = self.config.as_ref();
+        if let Some(policy) = policy {
+            self.cycle.registry.check_standard_input(policy)?;
+        }
         let policy = policy.map(|source| read(source, &self.lints)).transpose()?;
         let (text, policy) = policy.unzip();
         let update = WorkflowUpdate {
