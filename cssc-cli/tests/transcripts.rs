@@ -9,9 +9,12 @@
 //! book show what a person sees; what of it was standard error is in `stderr/`, a file for each
 //! page. `CSSC_BLESS=1 cargo test -p cssc-cli --test transcripts` writes what was printed into
 //! the files.
+//!
+//! Options that many commands share are shown once on a page, and then named.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -147,6 +150,7 @@ fn replay(text: &str, mark: &str) -> (String, String) {
     let mut shell = Shell::new();
     let mut replayed = String::new();
     let mut errors = String::new();
+    let mut shown = BTreeSet::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         writeln!(replayed, "{line}").unwrap();
@@ -166,7 +170,7 @@ fn replay(text: &str, mark: &str) -> (String, String) {
             }
             writeln!(replayed, "$ {command}").unwrap();
             let printed = shell.run(&command);
-            replayed.push_str(&printed.lines(mark, |_| true));
+            replayed.push_str(&once(&printed.lines(mark, |_| true), &mut shown));
             let error = printed.lines("", |is_error| is_error);
             if !error.is_empty() {
                 write!(errors, "$ {command}\n{error}").unwrap();
@@ -174,6 +178,35 @@ fn replay(text: &str, mark: &str) -> (String, String) {
         }
     }
     (replayed, errors)
+}
+
+/// What was printed, but for the options of a help that are `shown` on the page already.
+fn once(printed: &str, shown: &mut BTreeSet<String>) -> String {
+    let mut text = String::new();
+    let sections = printed.split_inclusive("\n\n").collect::<Vec<_>>();
+    let is_heading = |section: &str| {
+        let line = section.lines().next().unwrap_or_default();
+        !line.starts_with(' ') && line.ends_with("options:")
+    };
+    let mut at = sections.into_iter().peekable();
+    while let Some(section) = at.next() {
+        if !is_heading(section) {
+            text.push_str(section);
+            continue;
+        }
+        let mut all = section.to_owned();
+        while let Some(more) = at.next_if(|next| next.starts_with("  ")) {
+            all.push_str(more);
+        }
+        let name = section.lines().next().unwrap();
+        if shown.insert(all.trim_end().to_owned()) {
+            text.push_str(&all);
+        } else {
+            let end = if all.ends_with("\n\n") { "\n\n" } else { "\n" };
+            write!(text, "{name} …{end}").unwrap();
+        }
+    }
+    text
 }
 
 /// Compares a page, which shows both streams alike, and what of it is standard error.
@@ -277,7 +310,6 @@ fn the_reference_has_every_command() {
     }
 }
 
-/// The book's table of diagnostics is the core's.
 /// What the page on troubleshooting quotes is what the code says.
 #[test]
 fn every_message_of_troubleshooting_is_one() {
@@ -332,6 +364,7 @@ fn unbroken(code: &str) -> String {
     joined
 }
 
+/// The book's table of diagnostics is the core's.
 #[test]
 fn the_book_has_every_code() {
     let chapter = fs::read_to_string(root().join("docs/src/policy.md")).unwrap();

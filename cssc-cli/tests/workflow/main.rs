@@ -16,6 +16,7 @@ mod support;
 
 mod bench;
 mod shards;
+mod telling;
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
