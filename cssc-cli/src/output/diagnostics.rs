@@ -7,7 +7,9 @@ use cssc_core::Diagnostic;
 use cssc_core::policy::{DiagnosticSeverity, Span};
 use cssc_core::text::is_plain;
 
-use super::{DIM, ERROR, WARNING, styled};
+use serde_json::json;
+
+use super::{DIM, ERROR, Level, WARNING, log, styled};
 
 /// How much of a long line is shown, in characters.
 const WIDTH: usize = 100;
@@ -53,6 +55,16 @@ pub(crate) fn write_human(
 
 /// Writes a finding to standard error.
 pub(crate) fn to_stderr(source: &mut Source<'_>, found: &Diagnostic) {
+    if log::is_json() {
+        let level = match found.severity {
+            DiagnosticSeverity::Error => Level::Error,
+            DiagnosticSeverity::Warning => Level::Warning,
+        };
+        let mut fields = log::Fields::new();
+        fields.insert("file".to_owned(), source.name.into());
+        fields.insert("diagnostic".to_owned(), json!(found));
+        return log::tell(level, "diagnostic", &found.message, fields);
+    }
     // There is nobody left to tell when standard error is gone.
     let _ = write_human(&mut anstream::stderr().lock(), source, found);
 }

@@ -55,9 +55,14 @@ impl LogArgs {
     }
 }
 
+/// Whether everything is told as JSON.
+pub(super) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
+
 /// Whether somebody watches who wants to see lines that change.
 pub(crate) fn is_live() -> bool {
-    let is_plain = IS_JSON.load(Ordering::Relaxed) || IS_QUIET.load(Ordering::Relaxed);
+    let is_plain = is_json() || IS_QUIET.load(Ordering::Relaxed);
     !is_plain && io::stderr().is_terminal()
 }
 
@@ -118,7 +123,7 @@ fn write(
     if level == Level::Info && IS_QUIET.load(Ordering::Relaxed) {
         return;
     }
-    let line = if IS_JSON.load(Ordering::Relaxed) {
+    let line = if is_json() {
         json(level, event, message, fields)
     } else {
         text(message)

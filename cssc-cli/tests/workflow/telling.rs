@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::bench::Bench;
 
-/// A bench with an image that is patched and one that cannot be scanned.
+/// A bench with an image that can be patched.
 fn bench() -> Option<Bench> {
     let bench = Bench::new()?;
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
@@ -18,7 +18,7 @@ fn bench() -> Option<Bench> {
 fn run(bench: &Bench, words: &str) -> String {
     let output = bench
         .command(&format!("workflow run --pause 1s {words}"))
-        .env("STANDIN_FAULTS", "scan-once")
+        .env("STANDIN_FAULTS", "trivy:fail#1")
         .output()
         .unwrap();
     String::from_utf8(output.stderr).unwrap()
@@ -39,6 +39,10 @@ fn every_line_for_programs_is_json() {
     assert!(lines.iter().all(|line| line["message"].is_string()));
     let of = |event: &str| lines.iter().find(|line| line["event"] == event).unwrap();
     assert_eq!(of("cycle-begun")["resumed"], false);
+    let failed = of("step-failed");
+    assert_eq!(failed["level"], "warning");
+    assert_eq!(failed["step"], "scan");
+    assert_eq!(failed["triedAgain"], true);
     let published = of("published");
     assert_eq!(published["image"], "python:3.11");
     assert_eq!(published["published"]["tag"], "3.11-1");
@@ -58,7 +62,17 @@ fn lines_for_people_have_times_and_quiet_leaves_warnings() {
     let begun = told.lines().find(|line| line.ends_with(" begins")).unwrap();
     let (time, _) = begun.split_once(' ').unwrap();
     assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{told}");
-    assert_eq!(run(&bench, "--quiet"), "");
+    let failed = "scan failed: ";
+    let failed = told.lines().find(|line| line.contains(failed)).unwrap();
+    assert!(
+        failed.ends_with(" (attempt 1, it is tried again)"),
+        "{failed}"
+    );
+    assert_eq!(
+        run(&bench, "--quiet"),
+        "",
+        "the second cycle has nothing to warn of"
+    );
     let refused = bench.command("workflow run --quiet --max-images 0");
     let refused = { refused }.output().unwrap();
     let refused = String::from_utf8(refused.stderr).unwrap();
@@ -70,7 +84,7 @@ fn lines_for_people_have_times_and_quiet_leaves_warnings() {
 #[test]
 fn a_terminal_shows_which_step_of_which_image_is_being_done() {
     let Some(bench) = bench() else { return };
-    let command = bench.command("workflow run");
+    let command = bench.command("workflow run --pause 1s");
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_str().unwrap().to_owned())
@@ -80,14 +94,24 @@ fn a_terminal_shows_which_step_of_which_image_is_being_done() {
     terminal
         .args(["-qec", &words.join(" ")])
         .arg(&typescript)
-        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .env("STANDIN_FAULTS", "slow")
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("STANDIN_FAULTS", "copa:slow,trivy:fail#1")
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     assert!(terminal.status().unwrap().success());
     let shown = fs::read_to_string(&typescript).unwrap();
-    for part in ["0/1 images", "python:3.11 scan", "python:3.11 patch"] {
+    for part in [
+        "0/1 images",
+        "python:3.11 scan 0s",
+        "python:3.11 scan, waiting for attempt 2",
+        "python:3.11 scan, attempt 2",
+        "python:3.11 patch",
+    ] {
         assert!(shown.contains(part), "`{part}`: {shown}");
     }
     // What changes is drawn over; what stays is in lines that begin with nothing but an erasure.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cssc_core::cycle::{Assignment, RunId, Summary};
+use cssc_core::cycle::{Assignment, Run, RunId, Summary};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub(super) struct Bars {
@@ -29,20 +29,34 @@ impl Bars {
         self.all.suspend(print)
     }
 
-    /// A step begins, of an image or of the cycle.
-    pub(super) fn begin(&mut self, assignment: &Assignment, image: Option<String>) {
-        let step = ProgressBar::new_spinner();
-        step.set_style(style("  {spinner} {msg} {elapsed}"));
-        let mut text = assignment.step.kind().to_string();
-        if let Some(image) = image {
-            text = format!("{image} {text}");
-        }
-        if assignment.attempt > 1 {
-            text = format!("{text}, attempt {}", assignment.attempt);
-        }
-        step.set_message(text);
-        let step = self.all.add(step);
-        self.steps.insert(assignment.run.clone(), step);
+    /// A step begins.
+    pub(super) fn begin(&mut self, assignment: &Assignment, run: &Run) {
+        let attempt = match assignment.attempt {
+            1 => String::new(),
+            attempt => format!(", attempt {attempt}"),
+        };
+        self.show(assignment, run, &attempt);
+    }
+
+    /// A step failed, and its next attempt comes after a pause.
+    pub(super) fn wait(&mut self, assignment: &Assignment, run: &Run) {
+        let next = assignment.attempt.saturating_add(1);
+        self.show(assignment, run, &format!(", waiting for attempt {next}"));
+    }
+
+    /// The line of a run, with the time since now.
+    fn show(&mut self, assignment: &Assignment, run: &Run, how: &str) {
+        self.end(&assignment.run);
+        let step = assignment.step.kind();
+        let text = match run.image() {
+            Some(image) => format!("{image} {step}{how}"),
+            None => format!("{step}{how}"),
+        };
+        let line = ProgressBar::new_spinner();
+        line.set_style(style("  {spinner} {msg} {elapsed}"));
+        line.set_message(text);
+        self.steps
+            .insert(assignment.run.clone(), self.all.add(line));
     }
 
     pub(super) fn end(&mut self, run: &RunId) {

@@ -40,13 +40,12 @@ impl Progress {
         match event {
             RunnerEvent::Started { cycle, resumed } => self.started(cycle, *resumed),
             RunnerEvent::Begun { assignment, run } => {
-                let image = run.image().map(ToString::to_string);
                 if let Some(bars) = &mut self.bars {
-                    bars.begin(assignment, image);
+                    bars.begin(assignment, run);
                     return;
                 }
                 let (id, step) = (&assignment.run, assignment.step.kind());
-                let of = image.map(|image| format!(" {image}"));
+                let of = run.image().map(|image| format!(" {image}"));
                 let text = format!("{id} {step}{}", of.unwrap_or_default());
                 self.line(Level::Info, "step-begun", &text, fields(assignment, run));
             }
@@ -108,6 +107,9 @@ impl Progress {
         match outcome {
             StepOutcome::Failed(failure) => {
                 let again = run.finished().is_none();
+                if let (Some(bars), true) = (&mut self.bars, again) {
+                    bars.wait(assignment, run);
+                }
                 let then = if again { ", it is tried again" } else { "" };
                 let text = format!("{id} {step} failed: {failure} (attempt {attempt}{then})");
                 let fields = fields("triedAgain", again.into());
@@ -152,7 +154,7 @@ impl Progress {
         let left = summary.images.saturating_sub(done);
         let by_us = done.saturating_sub(self.done_before);
         let left = match (u32::try_from(left), u32::try_from(by_us)) {
-            (Ok(left), Ok(by_us @ 1..)) => {
+            (Ok(left @ 1..), Ok(by_us @ 1..)) => {
                 let each = self.begin.elapsed().checked_div(by_us).unwrap_or_default();
                 let seconds = each.saturating_mul(left).as_secs();
                 Some(format!(", about {} min left", seconds.div_ceil(60)))
