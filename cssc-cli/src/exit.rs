@@ -1,5 +1,6 @@
 //! Exit codes: 0 success, 1 "the answer is no", 2 "could not do it".
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 
 /// How a command that did its work ended.
@@ -38,6 +39,15 @@ impl Failure {
     /// The work could not be done.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::Message(message.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) | Self::No(message) => f.write_str(message),
+            Self::OutputClosed => f.write_str("nobody reads the output"),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`step`] | performs one step of a cycle: the scan of an image, its patch … |
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
 //! | [`runner`] | has the steps of cycles performed, one cycle or for ever |
+//! | [`doctor`] | what a cycle needs, checked before it is needed |
 //! | [`export`] | writes files for engines that run the cycles |
 //! | [`finish`] | puts together what the workers of a cycle did |
 //! | [`records`] | what is kept in the registry of cycles that have ended |
@@ -24,6 +25,7 @@
 //! `sqlite` (default): state in a SQLite file.
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 pub mod export;
 pub mod finish;
 pub mod monitor;

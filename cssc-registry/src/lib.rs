@@ -78,7 +78,7 @@ pub use layout::LayoutRegistry;
 pub use list::{DEFAULT_CONCURRENCY, ListProgress, list_all};
 pub use location::{InventorySource, RegistryAddress, RegistryAddressError};
 pub use referrers::{Attachment, Referrer, ReferrersFallback, attach};
-pub use tag_deletion::{TagDeletion, delete_tag};
+pub use tag_deletion::{TagDeletion, check_deletion, delete_tag};
 
 /// A registry, whatever it is made of.
 ///

@@ -2,7 +2,7 @@
 
 use cssc_core::{Repository, Tag};
 
-use crate::{Artifact, Reference, RegistryClient, RegistryError};
+use crate::{Artifact, Reference, RegistryClient, RegistryError, digest};
 
 /// What became of a tag that was to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,23 @@ pub fn delete_tag(
             kept("stays as it was, although the registry said that it had written another manifest")
         }
         Some(_) => kept(MOVED),
+    }
+}
+
+/// Whether this account may delete manifests of a repository, as far as the registry says so: it
+/// is asked to delete one that does not exist.
+///
+/// # Errors
+///
+/// Fails when the registry deletes nothing, forbids it, or does not answer.
+pub fn check_deletion(
+    client: &dyn RegistryClient,
+    repository: &Repository,
+) -> Result<(), RegistryError> {
+    let nothing = digest::of(b"cssc: there is no such manifest");
+    match client.delete(repository, &Reference::Digest(nothing)) {
+        Err(error) if !error.is_absent() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -266,6 +266,19 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     (
+        "doctor",
+        &[
+            (
+                "Is all there for the stored workflow?",
+                "cssc doctor -r localhost:5000",
+            ),
+            (
+                "And for scans alone, of a policy in a file?",
+                "cssc doctor -r localhost:5000 --config policy.json --until scan",
+            ),
+        ],
+    ),
+    (
         "completions",
         &[(
             "For bash",

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod cycle;
+pub(crate) mod doctor;
 pub(crate) mod dry_run;
 mod examples;
 pub(crate) mod image;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     /// Show the runs of the tasks, and what they printed
     #[command(subcommand)]
     Task(task::Command),
+    /// Check what a cycle needs before it is needed: registry, rights, policy, tools
+    Doctor(Box<doctor::Doctor>),
     /// Print the completions of a shell
     Completions(completions::Completions),
     /// Write the manual pages
@@ -90,6 +93,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Workflow(command) => workflow::run(&command),
         Command::Cycle(command) => cycle::run(&command),
         Command::Task(command) => task::run(&command),
+        Command::Doctor(command) => doctor::run(&command),
         Command::Completions(command) => completions::run(&command),
         Command::Man(command) => man::run(&command),
     }

@@ -15,6 +15,7 @@ mod standin;
 mod support;
 
 mod bench;
+mod doctor;
 mod shards;
 mod telling;
 

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, CycleReport, Interrupt, NextStep,
-    RunId, Step, StepFailure, StepOutcome, Until,
+    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, CyclePlan, CycleReport, Interrupt,
+    NextStep, RunId, Step, StepFailure, StepOutcome, Until,
 };
 use cssc_registry::{TagDeletion, delete_tag};
 
 use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
+use crate::doctor;
 use crate::records::{DEFAULT_KEPT, Records};
 use crate::reports::Reports;
 use crate::state::{StateError, StoredWorkflow};
@@ -197,7 +198,11 @@ impl Execution<'_> {
         let options = cycle.record().options();
         let kind = options.settings.effective_patcher();
         let patcher = (options.until != Some(Until::Scan)).then_some(kind);
-        let check = |context: &StepContext<'_>| check_tools(patcher, context);
+        let images = cycle.plan().map_or(&[][..], CyclePlan::images);
+        let check = |context: &StepContext<'_>| {
+            check_tools(patcher, context)?;
+            patcher.map_or(Ok(()), |patcher| doctor::warn(patcher, images, context))
+        };
         let (checked, logged) = self.for_cycle(cycle.record().id(), check);
         logged.map(|()| checked)
     }
@@ -220,17 +225,17 @@ impl Execution<'_> {
 }
 
 /// What a step, or something that belongs to none, is done with.
-struct Call<'a> {
-    runner: &'a Runner<'a>,
-    folder: &'a WorkFolder,
-    reports: &'a Reports,
-    run: &'a RunId,
-    token: &'a StopToken,
+pub(super) struct Call<'a> {
+    pub(super) runner: &'a Runner<'a>,
+    pub(super) folder: &'a WorkFolder,
+    pub(super) reports: &'a Reports,
+    pub(super) run: &'a RunId,
+    pub(super) token: &'a StopToken,
 }
 
 impl Call<'_> {
     /// What is said goes to the log of the run; whether that could be written.
-    fn with_context<T>(
+    pub(super) fn with_context<T>(
         &self,
         work: impl FnOnce(&StepContext<'_>) -> T,
     ) -> (T, Result<(), StateError>) {

@@ -12,17 +12,19 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
     Assignment, Cause, CycleDocument, CycleId, CycleOptions, CycleReport, FailureKind, ImageFilter,
-    Run, Shard, ShardResult, StepOutcome,
+    Run, RunId, Shard, ShardResult, StepOutcome,
 };
-use cssc_core::{Cycle, Registry, Workflow};
+use cssc_core::{Cycle, Registry, Repository, Tag, Workflow};
 
 pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
+use crate::doctor::{self, Check};
+use crate::reports::Reports;
 use crate::state::{State, StateError, StoredWorkflow};
 use crate::tool::{Access, EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
 use cssc_registry::{ListOptions, RegistryClient, RegistryError};
-use drive::Execution;
+use drive::{Call, Execution};
 use folder::WorkFolder;
 
 /// Where the policy and the schedule of a workflow are read from.
@@ -120,6 +122,14 @@ pub struct RunnerSettings {
     pub keep_records: Option<NonZeroU32>,
     /// Where reports and credentials of runs are put; beside the state file by default.
     pub folder: Option<PathBuf>,
+}
+
+impl RunnerSettings {
+    /// Whether a new cycle takes an image that the policy selects.
+    pub(crate) fn takes(&self, repository: &Repository, tag: &Tag) -> bool {
+        let mut filters = self.only.iter();
+        self.only.is_empty() || filters.any(|filter| filter.matches(repository, tag.as_str()))
+    }
 }
 
 /// What happens while a cycle runs, as it happens.
@@ -237,6 +247,31 @@ impl Runner<'_> {
         };
         let cycle = document.cycle_of(shard, earlier, options, now())?;
         self.execute(stop, on_event, |execution| execution.take_over(cycle))
+    }
+
+    /// Checks what a cycle needs before it is needed: the registry and the rights in it, the
+    /// policy, the tools and what they need themselves. Runs no cycle and leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no folder to work in. What a cycle would fail for is no error.
+    pub fn examine(
+        &self,
+        stop: &StopToken,
+        on_check: &mut dyn FnMut(Check),
+    ) -> Result<(), RunnerError> {
+        let folder = &self.folder()?;
+        let call = Call {
+            runner: self,
+            folder,
+            reports: &Reports::new(folder.reports()),
+            run: &RunId::trigger(CycleId::new(now(), fastrand::u16(..))),
+            token: stop,
+        };
+        // There is no such run, whose log could be kept.
+        let _ = call.with_context(|context| doctor::examine(context, self.settings, on_check));
+        folder.remove_runs();
+        Ok(())
     }
 
     /// The workflow in the state, which is added if it is not there.

@@ -10,7 +10,7 @@ pub(crate) mod content;
 mod discard;
 pub(crate) mod origin;
 mod patch;
-mod pin;
+pub(crate) mod pin;
 pub(crate) mod plan;
 mod publish;
 mod scan;
@@ -110,6 +110,15 @@ pub fn perform(step: &Step, context: &StepContext<'_>) -> StepOutcome {
 pub(crate) enum StepError {
     Failed(StepFailure),
     Interrupted(Interrupt),
+}
+
+impl std::fmt::Display for StepError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Interrupted(interrupt) => interrupt.fmt(f),
+        }
+    }
 }
 
 impl StepError {

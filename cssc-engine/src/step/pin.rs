@@ -14,15 +14,15 @@ use super::content::{self, ContentError};
 use super::{StepContext, origin};
 
 /// A row of the plan, of whose content nothing is known yet.
-pub(super) struct Row {
-    pub(super) repository: Repository,
-    pub(super) tag: Tag,
-    pub(super) latest_patch: Option<Tag>,
-    pub(super) patch_tag: Option<Tag>,
+pub(crate) struct Row {
+    pub(crate) repository: Repository,
+    pub(crate) tag: Tag,
+    pub(crate) latest_patch: Option<Tag>,
+    pub(crate) patch_tag: Option<Tag>,
 }
 
 /// The rows, pinned, in order; and those that cannot be.
-pub(super) fn pin(
+pub(crate) fn pin(
     rows: &[Row],
     measures: bool,
     context: &StepContext<'_>,

@@ -17,6 +17,7 @@ use cssc_registry::{TagDeletion, delete_tag, list_all};
 
 use super::pin::{Row, pin};
 use super::{StepContext, StepError};
+use crate::doctor;
 
 /// A cycle that started so long before another one of the same workflow has ended, whoever ran
 /// it: its candidates are nobody's any more.
@@ -32,11 +33,12 @@ pub(super) fn perform(
     let policy: Policy = workflow.policy().parse().map_err(|error| {
         StepError::permanent(format!("the policy is not valid: {}", one_line(&error)))
     })?;
+    let kind = step
+        .patcher
+        .unwrap_or(workflow.settings().effective_patcher());
+    let patcher = step.patches.then_some(kind);
     if !step.for_others {
-        let kind = step
-            .patcher
-            .unwrap_or(workflow.settings().effective_patcher());
-        check_tools(step.patches.then_some(kind), context)?;
+        check_tools(patcher, context)?;
     }
     let repositories = policy.enabled_repositories().into_iter();
     let repositories: Vec<Repository> = repositories
@@ -76,6 +78,9 @@ pub(super) fn perform(
         context.log.line(&message);
     }
     tell_of_patches(&images, context);
+    if let (Some(patcher), false) = (patcher, step.for_others) {
+        doctor::warn(patcher, &images, context)?;
+    }
     if step.patches {
         let mut reusable = remove_abandoned(step, context, &inventory);
         for image in &mut images {

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cssc_core::name::Platform;
+
 use super::process::Call;
 use super::version::VersionCheck;
 use super::{
@@ -74,6 +76,10 @@ impl Patcher for Buildah {
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError> {
         let program = &self.options.program;
         self.version.check(program, NEEDED, job)
+    }
+
+    fn can_run(&self, platform: &Platform) -> Result<(), String> {
+        emulation::can_run(platform)
     }
 
     fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
@@ -190,9 +196,7 @@ impl Work<'_> {
 
     fn upgrade(&self) -> Result<(), ToolError> {
         let (program, platform) = (&self.buildah.options.program, self.request.platform);
-        if let Some(why) = emulation::missing(platform) {
-            return Err(ToolError::cannot(program, why));
-        }
+        emulation::can_run(platform).map_err(|why| ToolError::cannot(program, why))?;
         self.job.log.line("buildah: upgrading the packages");
         // By number: not every image knows a user of the name `root`.
         let mut call = self

@@ -1,10 +1,15 @@
 //! Copa as the patcher.
 
 use std::fs;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cssc_core::Tag;
+use cssc_core::name::Platform;
 
 use super::process::Call;
 use super::version::VersionCheck;
@@ -18,6 +23,8 @@ const DEFAULT_SOCKET: &str = "/run/buildkit/buildkitd.sock";
 /// How much later than its caller Copa gives up, who ends it in order and can tell why. Without a
 /// limit it takes five minutes.
 const LATER: Duration = Duration::from_secs(60);
+/// How long `BuildKit` may take to be connected to when it is looked for.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// It leaves a platform out that fails, or publishes what is not fixed.
 const REFUSED: &str = "--ignore-errors";
 
@@ -94,18 +101,41 @@ impl Patcher for Copa {
         self.version.check(program, NEEDED, job)
     }
 
+    /// `BuildKit`, where its address says a socket or a port.
+    fn daemon(&self) -> Result<Option<String>, String> {
+        let Some(address) = self.buildkit() else {
+            return Err(format!(
+                "no address is given and there is no `{DEFAULT_SOCKET}`: Copa looks for a Docker \
+                 daemon or a builder of its own; start `buildkitd`, or say where it is"
+            ));
+        };
+        let Some(connected) = connect(&address) else {
+            return Ok(Some(format!("`{address}`, which Copa alone can reach")));
+        };
+        match connected {
+            Ok(()) => Ok(Some(format!("`BuildKit` listens at `{address}`"))),
+            Err(error) => Err(format!(
+                "`BuildKit` does not listen at `{address}`: {error}; start `buildkitd --addr \
+                 {address}`"
+            )),
+        }
+    }
+
+    fn can_run(&self, platform: &Platform) -> Result<(), String> {
+        let address = self.buildkit();
+        // Elsewhere it is not this machine that runs the programs of the image.
+        if address.is_some_and(|address| !address.starts_with("unix:")) {
+            return Ok(());
+        }
+        emulation::can_run(platform)
+    }
+
     fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
         self.check(job)?;
         let options = &self.options;
         let address = self.buildkit();
-        // Elsewhere it is not this machine that runs the programs of the image.
-        if address
-            .as_ref()
-            .is_none_or(|address| address.starts_with("unix:"))
-            && let Some(why) = emulation::missing(request.platform)
-        {
-            return Err(ToolError::cannot(&options.program, why));
-        }
+        self.can_run(request.platform)
+            .map_err(|why| ToolError::cannot(&options.program, why))?;
         let limit = options.time_limit.saturating_add(LATER);
         let timeout = format!("{}s", limit.as_secs());
         let temporary = job.folder.join("tmp");
@@ -149,6 +179,29 @@ impl Patcher for Copa {
             .filter_map(|end| format!("{}-{end}", request.target).parse().ok())
             .collect()
     }
+}
+
+/// Whether somebody listens at an address; none where it names something else.
+fn connect(address: &str) -> Option<io::Result<()>> {
+    if let Some(port) = address.strip_prefix("tcp://") {
+        return Some(connect_to_port(port));
+    }
+    #[cfg(unix)]
+    if let Some(path) = address.strip_prefix("unix://") {
+        return Some(UnixStream::connect(path).map(drop));
+    }
+    None
+}
+
+fn connect_to_port(port: &str) -> io::Result<()> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in port.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// The report as Copa is to be given it: in a file of its own where it need not look at the

@@ -20,10 +20,10 @@ pub(super) fn is_own(platform: &Platform) -> bool {
     platform.os() == "linux" && platform.architecture() == own && own != "arm"
 }
 
-/// Why programs of a platform cannot be run here, if that is so. Where Linux does not tell, they
+/// Whether programs of a platform can be run here; else why not. Where Linux does not tell, they
 /// are taken to run.
-pub(super) fn missing(platform: &Platform) -> Option<String> {
-    missing_in(Path::new(BINFMT), platform)
+pub(super) fn can_run(platform: &Platform) -> Result<(), String> {
+    missing_in(Path::new(BINFMT), platform).map_or(Ok(()), Err)
 }
 
 fn missing_in(binfmt: &Path, platform: &Platform) -> Option<String> {

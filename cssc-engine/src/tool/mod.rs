@@ -140,6 +140,26 @@ pub trait Patcher: Send + Sync {
     /// says that it failed.
     fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError>;
 
+    /// Whether what the tool itself needs is there, as far as that can be told without a patch: a
+    /// daemon it speaks to, in words; none where it needs nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails with why a patch would fail, and what to do about it.
+    fn daemon(&self) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    /// Whether programs of images for a platform can be run where it patches.
+    ///
+    /// # Errors
+    ///
+    /// Fails with why they cannot, and what to do about it.
+    fn can_run(&self, platform: &Platform) -> Result<(), String> {
+        let _ = platform;
+        Ok(())
+    }
+
     /// The tags beside the target that such a call may leave in the repository, however it ends.
     fn side_tags(&self, request: &PatchRequest<'_>) -> Vec<Tag> {
         let _ = request;

@@ -54,7 +54,8 @@ impl StateArgs {
         }
     }
 
-    fn path(&self) -> Result<PathBuf, Failure> {
+    /// The file.
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
         let path = self.state.clone().or_else(default_path);
         path.ok_or_else(|| Failure::new("there is no home folder: pass --state FILE"))
     }

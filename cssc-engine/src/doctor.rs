@@ -1,0 +1,394 @@
+//! What a cycle needs, checked before it is needed.
+//!
+//! Nothing is left behind: the right to push is tried with the blob that every artifact has, and
+//! the right to delete with a manifest that does not exist.
+
+use std::collections::BTreeSet;
+
+use cssc_core::cycle::{CycleImage, Until};
+use cssc_core::name::Platform;
+use cssc_core::workflow::PatcherKind;
+use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Workflow};
+use cssc_registry::{check_deletion, list_all};
+use serde::{Serialize, Serializer};
+
+use crate::policy_artifact::POLICY_REPOSITORY;
+use crate::runner::RunnerSettings;
+use crate::step::pin::{Row, pin};
+use crate::step::{StepContext, StepError};
+use crate::tool::{Patcher, Version};
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Subject {
+    /// Whether the registry answers.
+    Registry,
+    /// Whether the workflow can be read, and what its policy selects.
+    Policy,
+    /// Whether images can be read: one of each repository is.
+    Pull,
+    /// Whether something can be stored beside them.
+    Push,
+    /// Whether what was stored can be deleted.
+    Delete,
+    /// Whether the registry knows what refers to an image.
+    Referrers,
+    /// Whether the scanner can be used.
+    Scanner,
+    /// Whether the scanner has its database.
+    Database,
+    /// Whether the patcher can be used.
+    Patcher,
+    /// Whether the daemon of the patcher is there.
+    Daemon,
+    /// Whether programs of the images can be run here.
+    Emulation,
+    /// Whether there is a place for runs and logs.
+    State,
+}
+
+impl Subject {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Policy => "policy",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Referrers => "referrers",
+            Self::Scanner => "scanner",
+            Self::Database => "database",
+            Self::Patcher => "patcher",
+            Self::Daemon => "daemon",
+            Self::Emulation => "emulation",
+            Self::State => "state",
+        }
+    }
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// A cycle works without, though not as well.
+    Doubtful,
+    /// A cycle fails.
+    Bad,
+}
+
+impl Health {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Doubtful => "warning",
+            Self::Bad => "error",
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for Health {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What.
+    pub subject: Subject,
+    /// How it stands.
+    pub health: Health,
+    /// What was found, and what to do about it, in a line.
+    pub text: String,
+}
+
+impl Check {
+    /// A check of this outcome.
+    pub fn new(subject: Subject, health: Health, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let text = text.lines().collect::<Vec<_>>().join("; ");
+        Self {
+            subject,
+            health,
+            text,
+        }
+    }
+
+    fn of<T, E: ToString>(
+        subject: Subject,
+        result: Result<T, E>,
+        good: impl FnOnce(T) -> String,
+        otherwise: Health,
+    ) -> Self {
+        match result {
+            Ok(found) => Self::new(subject, Health::Good, good(found)),
+            Err(error) => Self::new(subject, otherwise, error.to_string()),
+        }
+    }
+}
+
+/// Checks what a cycle with these settings needs.
+pub(crate) fn examine(
+    context: &StepContext<'_>,
+    settings: &RunnerSettings,
+    on_check: &mut dyn FnMut(Check),
+) {
+    let patches = settings.cycle.until != Some(Until::Scan);
+    let reached = reach(context);
+    let is_there = reached.health == Health::Good;
+    on_check(reached);
+    let workflow = is_there.then(|| context.policy.read());
+    let workflow = match workflow {
+        Some(Ok(workflow)) => Some(workflow),
+        Some(Err(error)) => {
+            on_check(Check::new(Subject::Policy, Health::Bad, error.to_string()));
+            None
+        }
+        None => None,
+    };
+    let images = workflow.as_ref().map_or_else(Vec::new, |workflow| {
+        images(workflow, settings, context, on_check)
+    });
+    if let (Some(image), true) = (images.first(), patches) {
+        rights(&image.repository, context, on_check);
+    }
+    scanner(context, on_check);
+    if patches {
+        let named = workflow.map(|workflow| workflow.settings().effective_patcher());
+        let kind = settings.cycle.settings.patcher.or(named);
+        patcher(
+            kind.unwrap_or_default(),
+            &platforms(&images),
+            context,
+            on_check,
+        );
+    }
+}
+
+fn reach(context: &StepContext<'_>) -> Check {
+    let host = context.host;
+    let listing = match POLICY_REPOSITORY.parse::<Repository>() {
+        Ok(repository) => context.registry.list_tags(&repository),
+        Err(error) => return Check::new(Subject::Registry, Health::Bad, error.to_string()),
+    };
+    match listing {
+        Listing::Unavailable(error) => {
+            Check::new(Subject::Registry, Health::Bad, error.to_string())
+        }
+        _ => Check::new(Subject::Registry, Health::Good, format!("`{host}` answers")),
+    }
+}
+
+/// One image of each repository that the policy selects, read.
+fn images(
+    workflow: &Workflow,
+    settings: &RunnerSettings,
+    context: &StepContext<'_>,
+    on_check: &mut dyn FnMut(Check),
+) -> Vec<CycleImage> {
+    let policy: Policy = match workflow.policy().parse() {
+        Ok(policy) => policy,
+        Err(error) => {
+            on_check(Check::new(Subject::Policy, Health::Bad, error.to_string()));
+            return Vec::new();
+        }
+    };
+    let repositories: Vec<Repository> =
+        policy.enabled_repositories().into_iter().cloned().collect();
+    let inventory = list_all(context.registry, &repositories, context.list, |_| {});
+    let options = PlanOptions {
+        dialect: workflow.dialect(),
+        limit: (settings.cycle.settings.limit).unwrap_or(workflow.settings().effective_limit()),
+    };
+    let plan = Plan::new(&policy, &inventory, &options);
+    on_check(selected(&plan));
+    let mut seen = BTreeSet::new();
+    let first = plan
+        .images()
+        .map(Row::from)
+        .filter(|row| settings.takes(&row.repository, &row.tag))
+        .filter(|row| seen.insert(row.repository.clone()));
+    let rows: Vec<Row> = first.collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let (images, not_pinned) = pin(&rows, false, context);
+    let count = images.len();
+    let unread = not_pinned.first().map_or(Ok(count), |row| {
+        Err(format!("`{}:{}`: {}", row.repository, row.tag, row.reason))
+    });
+    let good = |count| format!("an image of each repository can be read, {count} in all");
+    // What is no image is left out, and the others are patched.
+    let otherwise = if images.is_empty() {
+        Health::Bad
+    } else {
+        Health::Doubtful
+    };
+    on_check(Check::of(Subject::Pull, unread, good, otherwise));
+    images
+}
+
+/// What the policy selects.
+fn selected(plan: &Plan) -> Check {
+    let check = |health, text| Check::new(Subject::Policy, health, text);
+    if let Some(unavailable) = plan.unavailable().next() {
+        let text = format!(
+            "cannot list `{}`: {}",
+            unavailable.repository, unavailable.error
+        );
+        return check(Health::Bad, text);
+    }
+    if let Err(exceeded) = plan.check_limit() {
+        return check(Health::Bad, exceeded.to_string());
+    }
+    let not_found = plan.not_found().count();
+    let health = match (plan.matches(), not_found) {
+        (1.., 0) => Health::Good,
+        _ => Health::Doubtful,
+    };
+    let mut text = format!("images selected: {}", plan.matches());
+    if not_found > 0 {
+        text = format!("{text}; entries that name nothing in the registry: {not_found}");
+    }
+    check(health, text)
+}
+
+/// What the account may do in a repository, and what the registry can.
+fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
+    let client = context.registry;
+    let pushed = client.put_blob(repository, b"{}");
+    let good = |_| format!("`{repository}` can be written to");
+    on_check(Check::of(Subject::Push, pushed, good, Health::Bad));
+    on_check(deletion(repository, context));
+    on_check(match client.has_referrers_api(repository) {
+        Ok(true) => Check::new(Subject::Referrers, Health::Good, "the registry has the API"),
+        Ok(false) => Check::new(
+            Subject::Referrers,
+            Health::Doubtful,
+            "the registry has no API for referrers: nothing is attached to patched images unless \
+             that is asked for",
+        ),
+        Err(error) => Check::new(Subject::Referrers, Health::Doubtful, error.to_string()),
+    });
+}
+
+fn deletion(repository: &Repository, context: &StepContext<'_>) -> Check {
+    let asked = check_deletion(context.registry, repository).map_err(|error| {
+        format!(
+            "{error}: tags of candidates stay in the registry, emptied, until they are used again"
+        )
+    });
+    let good = |()| format!("what is stored in `{repository}` can be deleted");
+    Check::of(Subject::Delete, asked, good, Health::Doubtful)
+}
+
+fn scanner(context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
+    let scanner = context.scanner;
+    let version = context.with_tool(|job| scanner.check(job));
+    let can_scan = version.is_ok();
+    let good = |version| with_version(scanner.name(), version);
+    on_check(Check::of(Subject::Scanner, version, good, Health::Bad));
+    if can_scan {
+        let made = context
+            .with_tool(|job| scanner.prepare(job))
+            .and_then(|()| context.with_tool(|job| scanner.database(job)));
+        let good = |made: Option<_>| match made {
+            Some(made) => format!("made at {made}"),
+            None => "ready".to_owned(),
+        };
+        on_check(Check::of(Subject::Database, made, good, Health::Doubtful));
+    }
+}
+
+fn patcher(
+    kind: PatcherKind,
+    platforms: &BTreeSet<Platform>,
+    context: &StepContext<'_>,
+    on_check: &mut dyn FnMut(Check),
+) {
+    let patcher = match context.patchers.get(kind) {
+        Ok(patcher) => patcher,
+        Err(error) => {
+            return on_check(Check::new(Subject::Patcher, Health::Bad, error.to_string()));
+        }
+    };
+    let version = context.with_tool(|job| patcher.check(job));
+    let can_patch = version.is_ok();
+    let good = |version| with_version(patcher.name(), version);
+    on_check(Check::of(Subject::Patcher, version, good, Health::Bad));
+    if can_patch {
+        surroundings(patcher, platforms, on_check);
+    }
+}
+
+/// What the patcher itself needs.
+fn surroundings(
+    patcher: &dyn Patcher,
+    platforms: &BTreeSet<Platform>,
+    on_check: &mut dyn FnMut(Check),
+) {
+    match patcher.daemon() {
+        Ok(None) => {}
+        Ok(Some(text)) => on_check(Check::new(Subject::Daemon, Health::Good, text)),
+        Err(why) => on_check(Check::new(Subject::Daemon, Health::Bad, why)),
+    }
+    let missing: Vec<String> = platforms
+        .iter()
+        .filter_map(|platform| patcher.can_run(platform).err())
+        .collect();
+    if !missing.is_empty() {
+        on_check(Check::new(
+            Subject::Emulation,
+            Health::Doubtful,
+            missing.join("; "),
+        ));
+    } else if !platforms.is_empty() {
+        let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        let text = format!("images for {} can be patched here", names.join(", "));
+        on_check(Check::new(Subject::Emulation, Health::Good, text));
+    }
+}
+
+/// Warns in the log of a cycle of what will keep its patches from being made, or what they will
+/// leave behind: nothing of that is a reason not to begin.
+pub(crate) fn warn(
+    kind: PatcherKind,
+    images: &[CycleImage],
+    context: &StepContext<'_>,
+) -> Result<(), StepError> {
+    let Some(image) = images.first() else {
+        return Ok(());
+    };
+    let mut warn = |check: Check| {
+        if check.health > Health::Good {
+            let (subject, text) = (check.subject.as_str(), check.text);
+            context.log.line(&format!("warning: {subject}: {text}"));
+        }
+    };
+    surroundings(context.patchers.get(kind)?, &platforms(images), &mut warn);
+    warn(deletion(&image.repository, context));
+    Ok(())
+}
+
+fn platforms(images: &[CycleImage]) -> BTreeSet<Platform> {
+    let all = images.iter().flat_map(|image| &image.platforms);
+    all.map(|one| one.platform.clone()).collect()
+}
+
+fn with_version(name: &str, version: Option<Version>) -> String {
+    match version {
+        Some(version) => format!("{name} {version}"),
+        None => format!("{name}, which tells no version"),
+    }
+}
