@@ -12,8 +12,9 @@ use clap::{Arg, ArgAction, Command};
 const PREFIX: &str = "CSSC_";
 
 /// Has a variable of its own that says more (`CSSC_REGISTRY_USERNAME`), or says what is wanted this
-/// time, which is no matter of the surroundings.
-const WITHOUT: [&str; 4] = ["username", "password_stdin", "policy", "explain"];
+/// time, which is no matter of the surroundings. `CSSC_DIGEST` is also what a patch command is told
+/// of its image.
+const WITHOUT: [&str; 5] = ["username", "password_stdin", "policy", "explain", "digest"];
 
 /// The variables that are set, but for the empty ones.
 pub(crate) struct Environment(BTreeMap<String, OsString>);

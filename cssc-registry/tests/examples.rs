@@ -9,9 +9,12 @@ mod list_tags;
 mod pull_and_push_artifact;
 #[path = "../examples/referrers.rs"]
 mod referrers;
+#[path = "../examples/watch_repository.rs"]
+mod watch_repository;
 
 use std::error::Error;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cssc_registry::testing::{Reply, TestRegistry};
 
@@ -69,4 +72,38 @@ fn tags_of_a_registry() {
          redis: unavailable: `HOST` answered 400 Bad Request (NAME_INVALID: so it is)\n\
          ubuntu: there is no such repository\n"
     );
+}
+
+#[test]
+fn a_repository_is_watched() {
+    let round = AtomicUsize::new(0);
+    let digest = |fill: &str| format!("sha256:{}", fill.repeat(64));
+    let registry = TestRegistry::start(move |request| match request.path() {
+        "/v2/python/tags/list" => match round.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::json(r#"{"name": "python", "tags": ["3.11", "3.12"]}"#),
+            1 => Reply::error(403, "DENIED"),
+            _ => Reply::json(r#"{"name": "python", "tags": ["3.11", "3.11-1"]}"#),
+        },
+        "/v2/python/manifests/3.11" if round.load(Ordering::Relaxed) > 1 => {
+            Reply::new(200).header("Docker-Content-Digest", digest("b"))
+        }
+        path if path.starts_with("/v2/python/manifests/") => {
+            Reply::new(200).header("Docker-Content-Digest", digest("a"))
+        }
+        _ => Reply::error(404, "NAME_UNKNOWN"),
+    })
+    .unwrap();
+    let told = output(
+        watch_repository::run,
+        &[&registry.host(), "python", "0", "3"],
+    );
+    let lines: Vec<&str> = told.lines().collect();
+    let [first, error, moved, new, gone] = lines[..] else {
+        panic!("{told}");
+    };
+    assert_eq!(first, "python: 2 tags");
+    assert!(error.starts_with("cannot read python: "), "{error}");
+    assert!(new.starts_with("new: 3.11-1 sha256:a"), "{told}");
+    assert!(moved.starts_with("moved: 3.11 sha256:b"), "{told}");
+    assert_eq!(gone, "gone: 3.12");
 }

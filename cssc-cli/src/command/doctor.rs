@@ -1,7 +1,6 @@
 //! `cssc doctor`: what a cycle needs, checked before it is needed.
 
 use clap::Args;
-use cssc_core::workflow::WorkflowSettings;
 use cssc_engine::doctor::{Check, Health, Subject};
 use cssc_engine::state::MemoryState;
 
@@ -37,9 +36,8 @@ pub(crate) struct Doctor {
 pub(crate) fn run(args: &Doctor) -> Outcome {
     let registry = Registry::open(&args.registry)?;
     let stop = stop_on_signals()?;
-    let mut settings = WorkflowSettings::default();
+    let mut settings = args.tools.workflow_settings();
     settings.limit = args.limit.max_images;
-    settings.patcher = args.tools.workflow_settings().patcher;
     let list = args.registry.list_options();
     let mut settings = args.tools.runner_settings(settings, list);
     args.selection.apply(&mut settings);
