@@ -1,9 +1,10 @@
 //! Drives one cycle by hand: asks for work, does it (here: makes it up), reports the outcome.
 #![expect(
-    clippy::disallowed_macros,
     clippy::arithmetic_side_effects,
     reason = "an example shows what it does, in small numbers"
 )]
+
+use std::io::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
@@ -15,6 +16,10 @@ use cssc_core::cycle::{
 use cssc_core::{Digest, Evidence, ScanReport};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run(&mut std::io::stdout())
+}
+
+pub(crate) fn run(out: &mut dyn Write) -> Result<(), Box<dyn std::error::Error>> {
     let mut now: DateTime<Utc> = "2024-01-07T09:30:00Z".parse()?;
     let id = CycleId::new(now, 0x3f2a);
     let mut cycle = Cycle::new(id, Cause::Immediate, CycleOptions::default(), now);
@@ -28,16 +33,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => break,
         };
         // Store `cycle.take_changes()` here, before the world is touched …
-        println!("{} {:?}", work.run, work.step);
+        writeln!(out, "{} {:?}", work.run, work.step)?;
         let outcome = perform(&work.step)?;
         now += TimeDelta::seconds(90);
         cycle.report(&work.run, work.attempt, outcome, now)?;
         // … and here again.
     }
-    println!(
+    writeln!(
+        out,
         "{}",
         serde_json::to_string_pretty(&cycle.rows().collect::<Vec<_>>())?
-    );
+    )?;
     Ok(())
 }
 

@@ -537,6 +537,24 @@ def test_the_examples(tmp_path: Path) -> None:
     assert "cssc_images 7\n" in due.stdout
 
 
+def test_the_example_that_comments(tmp_path: Path) -> None:
+    policy, tags = EXAMPLES / "continuouspatching.json", EXAMPLES / "registry.json"
+    earlier = tmp_path / "earlier.json"
+    rule = {"repository": "python", "tags": ["3.9", "3.11"]}
+    earlier.write_text(json.dumps({"version": "v1", "repositories": [rule]}), "utf-8")
+    said = run("plan_comment.py", str(policy), str(tags), str(earlier))
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("### The policy selects 7 images\n\n- added: `node:20-alpine`, ")
+    assert "- `python:3.11-2` → `3.11-3`\n" in said.stdout
+    assert "<summary>Skipped: 3</summary>" in said.stdout
+    back = run("plan_comment.py", str(earlier), str(tags), str(policy))
+    assert "- no longer patched: `node:20-alpine`" in back.stdout
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"version": "v1", "repositories": 5}', "utf-8")
+    refused = run("plan_comment.py", str(bad), str(tags))
+    assert refused.returncode == 1 and "line 1: " in refused.stdout
+
+
 def test_everything_is_exported() -> None:
     assert sorted(cssc.__all__) == sorted(set(cssc.__all__))
     for name in cssc.__all__:
