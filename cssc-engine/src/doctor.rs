@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use cssc_core::cycle::{CycleImage, Until};
 use cssc_core::name::Platform;
 use cssc_core::workflow::PatcherKind;
@@ -303,8 +304,11 @@ fn scanner(context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
         let made = context
             .with_tool(|job| scanner.prepare(job))
             .and_then(|()| context.with_tool(|job| scanner.database(job)));
-        let good = |made: Option<_>| match made {
-            Some(made) => format!("made at {made}"),
+        let good = |made: Option<DateTime<Utc>>| match made {
+            Some(made) => format!(
+                "made at {}",
+                made.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ),
             None => "ready".to_owned(),
         };
         on_check(Check::of(Subject::Database, made, good, Health::Doubtful));

@@ -279,6 +279,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "schema",
+        &[(
+            "What a script may rely on in the rows of a cycle",
+            "cssc schema images",
+        )],
+    ),
+    (
         "completions",
         &[(
             "For bash",

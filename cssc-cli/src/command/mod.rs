@@ -10,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod schedule;
+pub(crate) mod schema;
 pub(crate) mod tags;
 pub(crate) mod task;
 pub(crate) mod workflow;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Task(task::Command),
     /// Check what a cycle needs before it is needed: registry, rights, policy, tools
     Doctor(Box<doctor::Doctor>),
+    /// Print the JSON Schema of a document that a command prints or reads
+    Schema(schema::Schema),
     /// Print the completions of a shell
     Completions(completions::Completions),
     /// Write the manual pages
@@ -94,6 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Cycle(command) => cycle::run(&command),
         Command::Task(command) => task::run(&command),
         Command::Doctor(command) => doctor::run(&command),
+        Command::Schema(command) => schema::run(&command),
         Command::Completions(command) => completions::run(&command),
         Command::Man(command) => man::run(&command),
     }

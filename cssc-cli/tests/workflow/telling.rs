@@ -1,6 +1,8 @@
 //! How it is told what happens: to people who watch, in lines of text, and to programs.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -117,4 +119,116 @@ fn a_terminal_shows_which_step_of_which_image_is_being_done() {
     // What changes is drawn over; what stays is in lines that begin with nothing but an erasure.
     assert!(shown.contains("\x1b["), "{shown}");
     assert!(shown.contains("published python:3.11-1\r\n"), "{shown}");
+}
+
+/// What the commands print is what their schemas say.
+#[test]
+fn what_is_printed_as_json_follows_its_schema() {
+    let Some(bench) = bench() else { return };
+    bench.registry.push("python", &["3.12"], "CVE-2=2.0!");
+    bench.registry.push("python", &["3.13"], "CVE-3=");
+    let ran = bench.said("workflow run --attach always --log-format json");
+    for line in ran.exits(0).err.lines() {
+        follows("log", &serde_json::from_str(line).unwrap());
+    }
+    for (words, schema) in [
+        ("dry-run --policy", "plan"),
+        ("dry-run --policy --explain", "explanation"),
+        ("dry-run --policy --diff-dialects", "differences"),
+        ("tags list python", "tags"),
+        ("tags latest python", "latest"),
+        ("tags latest python --digest", "latest"),
+        ("tags next python", "next-tag"),
+        ("image show python:3.11", "story"),
+        ("policy show", "stored-policy"),
+        ("workflow show", "workflow"),
+        ("workflow update --schedule 3d", "workflow"),
+        ("workflow list", "images"),
+        ("task list-runs", "runs"),
+        ("doctor --until scan", "checks"),
+    ] {
+        follows(
+            schema,
+            &bench.said(&format!("{words} -o json")).exits(0).json(),
+        );
+    }
+    let report = bench.said("workflow report --format json").exits(0).json();
+    follows("report", &report);
+    let mut references = bench.command("tags latest - --digest -o json");
+    references.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut references = references.spawn().unwrap();
+    let typed = b"python:3.11\npython:3.13\n";
+    references.stdin.take().unwrap().write_all(typed).unwrap();
+    let printed = references.wait_with_output().unwrap().stdout;
+    follows("references", &serde_json::from_slice(&printed).unwrap());
+    let policy = bench.policy(&["python"]);
+    for (words, schema) in [
+        ("schedule next 7d", "next"),
+        (&*format!("config check {policy}"), "check"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cssc"));
+        command.args(words.split(' ')).args(["-o", "json"]);
+        let printed = command.output().unwrap().stdout;
+        follows(schema, &serde_json::from_slice(&printed).unwrap());
+    }
+}
+
+fn follows(schema: &str, document: &Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cssc"));
+    let printed = command.args(["schema", schema]).output().unwrap().stdout;
+    let text: Value = serde_json::from_slice(&printed).unwrap();
+    let validator = jsonschema::draft202012::new(&text).unwrap();
+    let wrong: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(wrong.is_empty(), "{schema}: {wrong:?}\n{document:#}");
+    // A key that the schema does not name is one that nobody documented.
+    let known: BTreeSet<String> = keys_of_properties(&text);
+    let unknown: Vec<String> = keys(document).difference(&known).cloned().collect();
+    let is_open = [
+        "stored-policy",
+        "story",
+        "report",
+        "log",
+        "runs",
+        "differences",
+    ];
+    assert!(
+        unknown.is_empty() || is_open.contains(&schema),
+        "{schema}: {unknown:?}"
+    );
+}
+
+/// All keys of all objects in a document.
+fn keys(document: &Value) -> BTreeSet<String> {
+    match document {
+        Value::Object(object) => object
+            .iter()
+            .flat_map(|(key, value)| keys(value).into_iter().chain([key.clone()]))
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(keys).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// All keys that a schema has a property for.
+fn keys_of_properties(schema: &Value) -> BTreeSet<String> {
+    match schema {
+        Value::Object(object) => object
+            .iter()
+            .flat_map(|(key, value)| {
+                let below = keys_of_properties(value);
+                let own = match (key.as_str(), value) {
+                    ("properties", Value::Object(properties)) => {
+                        properties.keys().cloned().collect()
+                    }
+                    _ => BTreeSet::new(),
+                };
+                below.into_iter().chain(own)
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(keys_of_properties).collect(),
+        _ => BTreeSet::new(),
+    }
 }
