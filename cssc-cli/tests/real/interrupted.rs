@@ -65,8 +65,9 @@ fn in_the_middle(place: &Place, options: &str, then: impl Fn(u32)) {
     let mut lines = BufReader::new(runner.stderr.take().unwrap()).lines();
     let patching = lines.find_map(|line| {
         let line = line.unwrap();
-        let (run, _) = line.split_once(" patch ")?;
-        Some(run.to_owned())
+        // The time, and the run.
+        let (begun, _) = line.split_once(" patch ")?;
+        begun.split(' ').nth(1).map(str::to_owned)
     });
     let patching = patching.unwrap();
     let is_fetching = || {
