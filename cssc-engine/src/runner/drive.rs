@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, CycleErrorKind, CycleId, CycleOptions, CyclePlan, CycleReport, Interrupt,
-    NextStep, RunId, Step, StepFailure, StepOutcome, Until,
+    Assignment, Cause, CycleErrorKind, CycleId, CycleImage, CycleOptions, CyclePlan, CycleReport,
+    Interrupt, NextStep, RunId, Step, StepFailure, StepOutcome, Until,
 };
 use cssc_registry::{TagDeletion, delete_tag};
 
@@ -102,7 +102,7 @@ impl Execution<'_> {
         if resumed {
             // The plan made the scanner ready, in another process. As there, each scan tries for
             // itself where that fails.
-            let _ = self.check_tools(&cycle);
+            let _ = self.check_tools(&cycle, &[]);
         }
         thread::scope(|scope| {
             let (sender, done) = mpsc::channel();
@@ -185,20 +185,25 @@ impl Execution<'_> {
         self.runner
             .state
             .begin_cycle(self.workflow.id, &mut cycle)?;
+        let images = cycle.plan().map_or(&[][..], CyclePlan::images);
         if !cycle.has_ended()
-            && let Err(StepError::Failed(failure)) = self.check_tools(&cycle)?
+            && let Err(StepError::Failed(failure)) = self.check_tools(&cycle, images)?
         {
             return Err(RunnerError::tool(failure));
         }
         self.run(cycle, false)
     }
 
-    /// Finds out whether the tools can be used, and makes the scanner ready.
-    fn check_tools(&self, cycle: &Cycle) -> Result<Result<(), StepError>, StateError> {
+    /// Finds out whether the tools can be used, makes the scanner ready, and warns of what patches of
+    /// these images will lack.
+    fn check_tools(
+        &self,
+        cycle: &Cycle,
+        images: &[CycleImage],
+    ) -> Result<Result<(), StepError>, StateError> {
         let options = cycle.record().options();
         let kind = options.settings.effective_patcher();
         let patcher = (options.until != Some(Until::Scan)).then_some(kind);
-        let images = cycle.plan().map_or(&[][..], CyclePlan::images);
         let check = |context: &StepContext<'_>| {
             check_tools(patcher, context)?;
             patcher.map_or(Ok(()), |patcher| doctor::warn(patcher, images, context))

@@ -60,6 +60,11 @@ impl WorkFolder {
             .count()
     }
 
+    /// Removes what only one run needed.
+    pub(super) fn remove_run(&self, run: &RunId) {
+        let _ = fs::remove_dir_all(self.of_run(run));
+    }
+
     /// Removes what only the runs of a cycle needed. What cannot be removed is in nobody's way.
     pub(super) fn remove_runs(&self) {
         let runs = self.0.join(RUNS);

@@ -261,16 +261,18 @@ impl Runner<'_> {
         on_check: &mut dyn FnMut(Check),
     ) -> Result<(), RunnerError> {
         let folder = &self.folder()?;
+        let run = &RunId::trigger(CycleId::new(now(), fastrand::u16(..)));
         let call = Call {
             runner: self,
             folder,
             reports: &Reports::new(folder.reports()),
-            run: &RunId::trigger(CycleId::new(now(), fastrand::u16(..))),
+            run,
             token: stop,
         };
         // There is no such run, whose log could be kept.
         let _ = call.with_context(|context| doctor::examine(context, self.settings, on_check));
-        folder.remove_runs();
+        // A cycle may be running beside it, whose folders stay.
+        folder.remove_run(run);
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use cssc_core::inventory::{ListingError, UnavailableKind};
 use cssc_core::plan::ImageLimit;
 use cssc_core::scan::Finding;
 use cssc_core::{Cycle, Listing, Repository, Workflow};
+use cssc_engine::doctor::{Check, Health};
 use cssc_engine::monitor::Monitor;
 use cssc_engine::runner::{PolicyReadError, Runner, RunnerEvent, ServeEvent};
 use cssc_engine::state::{MemoryState, SqliteState, State};
@@ -171,6 +172,31 @@ fn the_work_folder_is_private() {
     let error = second.unwrap_err();
     let message = error.downcast_ref::<String>().unwrap();
     assert!(message.contains("Foreign"), "{message}");
+}
+
+/// An examination may come while a cycle runs, with the same state.
+#[test]
+fn an_examination_takes_away_its_own_folder_alone() {
+    let world = World::new();
+    three_images(&world);
+    let tools = Tools::new(&world.registry);
+    world.cycle(&tools);
+    let work = world.folder.path().join("state.db-work/localhost_5000");
+    let runs = work.join("runs");
+    let other = runs.join("20260107T093000Z-3f2a.scan.1");
+    fs::create_dir_all(&other).unwrap();
+    let mut found = Vec::new();
+    world.with_runner(&tools, &|| Ok(world.workflow()), |runner| {
+        let stop = StopToken::default();
+        runner
+            .examine(&stop, &mut |check| found.push(check))
+            .unwrap();
+    });
+    let is_good = |check: &Check| check.health != Health::Bad;
+    assert!(found.len() > 5 && found.iter().all(is_good), "{found:?}");
+    let left: Vec<_> = fs::read_dir(&runs).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(other.is_dir());
 }
 
 #[test]
