@@ -75,6 +75,16 @@ impl Figures {
                 text.sample(name, &labels, count);
             }
         }
+        let name = "cssc_step_seconds_total";
+        let help = "Time that steps took that ended since the start.";
+        text.family(name, "counter", help);
+        for kind in StepKind::ALL {
+            let took = self
+                .steps
+                .get(kind)
+                .map_or(0.0, |counts| counts.took.as_secs_f64());
+            text.sample(name, &[("step", kind.as_str())], took);
+        }
         let name = "cssc_patched_images_total";
         let help = "Patched images published since the start.";
         text.family(name, "counter", help);
@@ -99,6 +109,14 @@ impl Figures {
         );
         let ended = self.last.as_ref().and_then(|last| last.report.finished());
         text.time(name, help, ended);
+        let report = self.last.as_ref().map(|last| &last.report);
+        let started = report.map(|report| report.cycle().started());
+        if let Some((started, ended)) = started.zip(ended) {
+            let name = "cssc_last_cycle_duration_seconds";
+            text.family(name, "gauge", "How long the last cycle took.");
+            let took = ended.signed_duration_since(started);
+            text.sample(name, &[], took.num_seconds());
+        }
     }
 }
 
@@ -188,10 +206,12 @@ mod tests {
             "cssc_oldest_finding_timestamp_seconds 1767778200",
             "cssc_images{state=\"vulnerable\"} 1",
             "cssc_last_cycle_end_timestamp_seconds 1767778800",
+            "cssc_last_cycle_duration_seconds 600",
+            "cssc_step_seconds_total{step=\"scan\"} 0",
         ] {
             assert!(text.contains(&format!("\n{line}\n")), "{text}");
         }
-        assert_eq!(families.len(), 10, "{text}");
+        assert_eq!(families.len(), 12, "{text}");
     }
 
     /// A cycle of one image.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    CycleFigures, CycleReport, PublishOutcome, Status, StepKind, StepOutcome, Summary,
+    CycleFigures, CycleReport, PublishOutcome, RunId, Status, StepKind, StepOutcome, Summary,
 };
 
 pub use http::MonitorServer;
@@ -52,6 +52,8 @@ struct Figures {
     failed: u64,
     canceled: u64,
     steps: BTreeMap<StepKind, StepCount>,
+    /// When the steps that are being done began.
+    begun: BTreeMap<RunId, Instant>,
     patched: u64,
     next: Option<DateTime<Utc>>,
     /// The registry, as people name it.
@@ -85,6 +87,7 @@ impl LastCycle {
 struct StepCount {
     done: u64,
     failed: u64,
+    took: Duration,
 }
 
 impl Default for Monitor {
@@ -96,6 +99,7 @@ impl Default for Monitor {
             failed: 0,
             canceled: 0,
             steps: BTreeMap::new(),
+            begun: BTreeMap::new(),
             patched: 0,
             next: None,
             name: String::new(),
@@ -145,11 +149,20 @@ impl Monitor {
                 ..
             } => {
                 figures.summary = cycle.summary();
-                figures.count(assignment.step.kind(), outcome);
+                let begun = figures.begun.remove(&assignment.run);
+                let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                figures.count(assignment.step.kind(), outcome, took);
             }
-            RunnerEvent::Stopped { .. } => figures.running = false,
+            RunnerEvent::Begun { assignment, .. } => {
+                figures.begun.insert(assignment.run.clone(), Instant::now());
+            }
+            RunnerEvent::Stopped { .. } => {
+                figures.running = false;
+                figures.begun.clear();
+            }
             RunnerEvent::Ended { report } => {
                 figures.running = false;
+                figures.begun.clear();
                 let last = LastCycle::new((*report).clone());
                 if let Some(before) = figures.last.replace(last) {
                     figures.earlier.push_front(before.figures);
@@ -163,8 +176,7 @@ impl Monitor {
                 };
                 *count = count.saturating_add(1);
             }
-            RunnerEvent::Begun { .. }
-            | RunnerEvent::Checked
+            RunnerEvent::Checked
             | RunnerEvent::Canceled
             | RunnerEvent::NotRecorded(_)
             | RunnerEvent::NotTold(_) => {}
@@ -212,8 +224,9 @@ impl Monitor {
 }
 
 impl Figures {
-    fn count(&mut self, kind: StepKind, outcome: &StepOutcome) {
+    fn count(&mut self, kind: StepKind, outcome: &StepOutcome, took: Duration) {
         let counts = self.steps.entry(kind).or_default();
+        counts.took = counts.took.saturating_add(took);
         let count = match outcome {
             StepOutcome::Failed(_) => &mut counts.failed,
             _ => &mut counts.done,

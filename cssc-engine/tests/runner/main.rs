@@ -690,6 +690,9 @@ fn served_it_runs_when_its_time_has_come_and_when_asked() {
             "{line}: {metrics}"
         );
     }
+    let took = "cssc_step_seconds_total{step=\"scan\"} ";
+    let mut took = metrics.lines().filter_map(|line| line.strip_prefix(took));
+    assert!(took.next().unwrap().parse::<f64>().unwrap() > 0.0);
 }
 
 /// The clock was ahead, and is back: what it had announced by then is not waited for.
