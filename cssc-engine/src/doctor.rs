@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use cssc_core::cycle::{CycleImage, Until};
+use cssc_core::cycle::{CycleImage, ImageFilter, Until};
 use cssc_core::name::Platform;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Workflow};
@@ -218,7 +218,7 @@ fn images(
     let first = plan
         .images()
         .map(Row::from)
-        .filter(|row| settings.takes(&row.repository, &row.tag))
+        .filter(|row| ImageFilter::take(&settings.only, &row.repository, row.tag.as_str()))
         .filter(|row| seen.insert(row.repository.clone()));
     let rows: Vec<Row> = first.collect();
     if rows.is_empty() {

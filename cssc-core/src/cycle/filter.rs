@@ -26,6 +26,12 @@ pub struct ImageFilter {
 }
 
 impl ImageFilter {
+    /// Whether an image is taken where these are named: by one of them, or because none is.
+    pub fn take(filters: &[Self], repository: &Repository, tag: &str) -> bool {
+        let mut any = filters.iter();
+        filters.is_empty() || any.any(|filter| filter.matches(repository, tag))
+    }
+
     /// Whether it names this image.
     pub fn matches(&self, repository: &Repository, tag: &str) -> bool {
         self.repository == *repository && self.tag.as_ref().is_none_or(|own| own.as_str() == tag)

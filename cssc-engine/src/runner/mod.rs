@@ -14,7 +14,7 @@ use cssc_core::cycle::{
     Assignment, Cause, CycleDocument, CycleId, CycleOptions, CycleReport, FailureKind, ImageFilter,
     Run, RunId, Shard, ShardResult, StepOutcome,
 };
-use cssc_core::{Cycle, Registry, Repository, Tag, Workflow};
+use cssc_core::{Cycle, Registry, Workflow};
 
 pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
@@ -122,14 +122,6 @@ pub struct RunnerSettings {
     pub keep_records: Option<NonZeroU32>,
     /// Where reports and credentials of runs are put; beside the state file by default.
     pub folder: Option<PathBuf>,
-}
-
-impl RunnerSettings {
-    /// Whether a new cycle takes an image that the policy selects.
-    pub(crate) fn takes(&self, repository: &Repository, tag: &Tag) -> bool {
-        let mut filters = self.only.iter();
-        self.only.is_empty() || filters.any(|filter| filter.matches(repository, tag.as_str()))
-    }
 }
 
 /// What happens while a cycle runs, as it happens.

@@ -47,8 +47,7 @@ fn yes() -> bool {
 impl PlanStep {
     /// Whether the cycle takes an image.
     pub fn takes(&self, repository: &Repository, tag: &str) -> bool {
-        let mut only = self.only.iter();
-        self.only.is_empty() || only.any(|filter| filter.matches(repository, tag))
+        ImageFilter::take(&self.only, repository, tag)
     }
 
     /// Whether the cycle takes any image of a repository.
