@@ -60,9 +60,7 @@ pub(crate) fn to_stderr(source: &mut Source<'_>, found: &Diagnostic) {
             DiagnosticSeverity::Error => Level::Error,
             DiagnosticSeverity::Warning => Level::Warning,
         };
-        let mut fields = log::Fields::new();
-        fields.insert("file".to_owned(), source.name.into());
-        fields.insert("diagnostic".to_owned(), json!(found));
+        let fields = log::fields([("file", source.name.into()), ("diagnostic", json!(found))]);
         return log::tell(level, "diagnostic", &found.message, fields);
     }
     // There is nobody left to tell when standard error is gone.

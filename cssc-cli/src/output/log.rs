@@ -14,6 +14,15 @@ use super::{BOLD, ERROR, WARNING, styled};
 /// What a line of JSON says beside time, level, event and message.
 pub(crate) type Fields = Map<String, Value>;
 
+/// Such fields, but for those that are null.
+pub(crate) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Fields {
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect()
+}
+
 /// What is told is one thing for the process, as standard error is.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 static IS_QUIET: AtomicBool = AtomicBool::new(false);

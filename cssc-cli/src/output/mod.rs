@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 
 use crate::exit::{Answer, Failure, Outcome, OutputError};
 
-pub(crate) use log::{Fields, Level, LogArgs, event, is_live, tell};
+pub(crate) use log::{Fields, Level, LogArgs, event, fields, is_live, tell};
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();

@@ -87,7 +87,7 @@ impl Progress {
         self.done_before = cycle.summary().done();
         let number = cycle.record().id();
         let verb = if resumed { "goes on" } else { "begins" };
-        let fields = object([("cycle", json!(number)), ("resumed", resumed.into())]);
+        let fields = output::fields([("cycle", json!(number)), ("resumed", resumed.into())]);
         let text = format!("cycle {number} {verb}");
         self.line(Level::Info, "cycle-begun", &text, fields);
         self.bars = self.is_live.then(Bars::new);
@@ -173,20 +173,12 @@ impl Progress {
 
 /// Which step is told of.
 fn fields(assignment: &Assignment, run: &Run) -> Fields {
-    object([
+    output::fields([
         ("run", json!(assignment.run)),
         ("step", assignment.step.kind().as_str().into()),
         ("image", run.image().map(ToString::to_string).into()),
         ("attempt", assignment.attempt.into()),
     ])
-}
-
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Fields {
-    let fields = fields.map(|(name, value)| (name.to_owned(), value));
-    fields
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .collect()
 }
 
 fn tell_stopped(cycle: &Cycle) {
@@ -197,7 +189,7 @@ fn tell_stopped(cycle: &Cycle) {
         summary.done(),
         noun(summary.images, "image")
     );
-    let fields = object([("cycle", json!(number)), ("summary", json!(summary))]);
+    let fields = output::fields([("cycle", json!(number)), ("summary", json!(summary))]);
     output::tell(Level::Info, "cycle-stopped", &text, fields);
 }
 
@@ -208,7 +200,7 @@ pub(crate) fn tell_end(report: &CycleReport) {
         Status::Succeeded => Level::Info,
         _ => Level::Warning,
     };
-    let fields = object([
+    let fields = output::fields([
         ("cycle", json!(report.cycle())),
         ("status", json!(report.status())),
         ("summary", json!(report.summary())),
