@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import inspect
 import sys
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import cssc
+import cssc.cycle
 
 
 def signature(name: str, value: Any) -> str:
@@ -29,6 +30,42 @@ def members(cls: type) -> list[str]:
         shown = shown.replace("(self, /)", "()").replace("(self, /, ", "(").replace("(self, ", "(")
         lines.append(f"- `{shown}`: {doc}" if doc else f"- `{shown}`")
     return lines
+
+
+def shape(kind: Any) -> str:
+    """A type as JSON looks: what has no name of its own is told where it is used."""
+    arguments = get_args(kind)
+    if kind is Any:
+        return "any"
+    if get_origin(kind) is Literal:
+        return " | ".join(f'"{word}"' for word in arguments)
+    if get_origin(kind) is Union:
+        return " | ".join(shape(argument) for argument in arguments)
+    if get_origin(kind) is list:
+        return f"[{shape(arguments[0])}, …]"
+    if get_origin(kind) is dict:
+        return "{…: " + shape(arguments[1]) + "}"
+    if kind is type(None):
+        return "None"
+    if not kind.__name__.startswith("_"):
+        return str(kind.__name__)
+    fields = get_type_hints(kind).items()
+    return "{" + ", ".join(f'"{name}": {shape(field)}' for name, field in fields) + "}"
+
+
+def describe_cycle(name: str) -> list[str]:
+    """A dictionary or a set of alternatives of `cssc.cycle`."""
+    value = getattr(cssc.cycle, name)
+    if inspect.isbuiltin(value):
+        return [f"### `{signature(name, value)}`", "", inspect.getdoc(value) or "", ""]
+    if get_origin(value) is not None:
+        return [f"### `{name}`", "", f"`{shape(value)}`", ""]
+    lines = [
+        f"- `{key}: {shape(kind)}`" + ("" if key in value.__required_keys__ else ", may be absent")
+        for key, kind in get_type_hints(value).items()
+    ]
+    doc = (inspect.getdoc(value) or "").replace("``", "`")
+    return [f"### `{name}: dict`", "", doc, "", *lines, ""]
 
 
 def describe(name: str) -> list[str]:
@@ -77,6 +114,10 @@ def main() -> None:
     for title, lines in sections.items():
         print(f"## {title}\n")
         print("\n".join(lines).strip() + "\n")
+    print("## `cssc.cycle`\n")
+    print((inspect.getdoc(cssc.cycle) or "").split("\n>>> ")[0].strip() + "\n")
+    names = sorted(cssc.cycle.__all__, key=str.lower)
+    print("\n".join(line for name in names for line in describe_cycle(name)).strip() + "\n")
 
 
 if __name__ == "__main__":

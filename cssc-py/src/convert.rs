@@ -5,6 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Something the package defines in Python: an exception, an enumeration, a row.
@@ -87,6 +88,12 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
             dict.into_any()
         }
     })
+}
+
+/// A value of the core as Python has its JSON.
+pub(crate) fn to_dict<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let value = serde_json::to_value(value).map_err(|error| invalid(py, error))?;
+    to_python(py, &value)
 }
 
 /// Python's value as JSON, by way of Python's own `json`, whose errors come through.

@@ -31,7 +31,7 @@ mod _native {
     #[pymodule_export]
     use super::policy::{Policy, check, schema, template};
     #[pymodule_export]
-    use super::scan::{compare_scans, scan_report};
+    use super::scan::{compare_scans, scan_outcome, scan_report, verify_outcome};
     #[pymodule_export]
     use super::schedule::{Schedule, check_interval};
     #[pymodule_export]

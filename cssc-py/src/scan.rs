@@ -1,10 +1,13 @@
 //! Scan reports.
 
+use std::collections::BTreeMap;
+
+use cssc_core::cycle::{ScanOutcome, VerifyOutcome};
 use cssc_core::scan::{PublishVerdict, ScanVerdict};
-use cssc_core::{Evidence, ScanReport};
+use cssc_core::{Digest, Evidence, ScanReport};
 use pyo3::prelude::*;
 
-use crate::convert::{error, package};
+use crate::convert::{error, invalid, package, to_dict};
 
 fn read(py: Python<'_>, report: &[u8]) -> PyResult<ScanReport> {
     let report = report.to_vec();
@@ -57,4 +60,33 @@ pub(crate) fn compare_scans<'py>(
         evidence.introduced().len(),
         evidence.remaining().len(),
     ))
+}
+
+/// What a cycle is told of a scan: the verdict, and the findings that can be fixed.
+#[pyfunction]
+pub(crate) fn scan_outcome<'py>(py: Python<'py>, report: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    to_dict(py, &ScanOutcome::from(&read(py, report)?))
+}
+
+/// What a cycle is told of a candidate, by the reports of the original, of the candidate, and of
+/// what was scanned before, by digest.
+#[pyfunction]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 makes the map of a dictionary"
+)]
+pub(crate) fn verify_outcome<'py>(
+    py: Python<'py>,
+    original: &[u8],
+    candidate: &[u8],
+    scanned: BTreeMap<String, Vec<u8>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (original, candidate) = (read(py, original)?, read(py, candidate)?);
+    let before = scanned.iter().map(|(digest, report)| {
+        let digest: Digest = digest.parse().map_err(|error| invalid(py, error))?;
+        Ok((digest, read(py, report)?))
+    });
+    let before = before.collect::<PyResult<Vec<_>>>()?;
+    let outcome = py.detach(|| VerifyOutcome::of_scans(&original, &candidate, &before));
+    to_dict(py, &outcome)
 }

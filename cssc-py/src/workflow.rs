@@ -12,10 +12,9 @@ use cssc_core::workflow::WorkflowSettings;
 use cssc_core::{Digest, Repository, TagRef};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::convert::{error, instant, invalid, to_json_text, to_python};
+use crate::convert::{error, instant, invalid, to_dict, to_json_text, to_python};
 use crate::plan::Plan;
 
 /// One execution of a workflow.
@@ -26,16 +25,16 @@ pub(crate) struct Cycle {
     inner: cssc_core::Cycle,
 }
 
-fn to_dict<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
-    let value = serde_json::to_value(value).map_err(|error| invalid(py, error))?;
-    to_python(py, &value)
-}
-
 fn from_dict<T: DeserializeOwned>(value: &Bound<'_, PyAny>) -> PyResult<T> {
     // By way of a value: a place in a text that nobody has seen helps nobody.
     serde_json::from_str(&to_json_text(value)?)
         .and_then(serde_json::from_value)
         .map_err(|error| invalid(value.py(), error))
+}
+
+/// One of the words that an option knows.
+fn word<T: DeserializeOwned>(py: Python<'_>, option: &str, text: &str) -> PyResult<T> {
+    serde_json::from_value(text.into()).map_err(|error| invalid(py, format!("{option}: {error}")))
 }
 
 #[pymethods]
@@ -53,8 +52,13 @@ impl Cycle {
         step_limit_seconds = CycleOptions::default().step_limit_seconds,
         interruptions = CycleOptions::default().interruptions,
         verify = CycleOptions::default().verify,
+        test = CycleOptions::default().test,
+        attach = "never",
+        until = None,
+        adopt = CycleOptions::default().adopt,
+        patcher = None,
         limit = WorkflowSettings::default().effective_limit().get(),
-    ), text_signature = "(id, /, *, now, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, limit=100)")]
+    ), text_signature = "(id, /, *, now, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, test=False, attach='never', until=None, adopt=False, patcher=None, limit=100)")]
     #[expect(
         clippy::too_many_arguments,
         reason = "they are keywords in Python, where a misspelled one must be an error"
@@ -69,17 +73,31 @@ impl Cycle {
         step_limit_seconds: u32,
         interruptions: u32,
         verify: bool,
+        test: bool,
+        attach: &str,
+        until: Option<&str>,
+        adopt: bool,
+        patcher: Option<&str>,
         limit: Option<u64>,
     ) -> PyResult<Self> {
+        let py = now.py();
         let mut settings = WorkflowSettings::default();
         settings.attempts = Some(attempts);
         settings.limit = Some(limit.into());
+        settings.patcher = patcher
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| invalid(py, error))?;
         let options = CycleOptions {
             jobs,
             pause_seconds,
             step_limit_seconds,
             interruptions,
             verify,
+            test,
+            attach: word(py, "attach", attach)?,
+            until: until.map(|until| word(py, "until", until)).transpose()?,
+            adopt,
             settings,
             ..CycleOptions::default()
         };
@@ -87,7 +105,7 @@ impl Cycle {
             Some(run) => Cause::Scheduled(instant(run)?),
             None => Cause::Immediate,
         };
-        let id: CycleId = id.parse().map_err(|error| invalid(now.py(), error))?;
+        let id: CycleId = id.parse().map_err(|error| invalid(py, error))?;
         Ok(Self {
             inner: cssc_core::Cycle::new(id, cause, options, instant(now)?),
         })

@@ -20,65 +20,9 @@ from typing import Any, Callable, Dict, Iterator, Tuple
 import pytest
 
 import cssc
-from conftest import EXAMPLES
+from conftest import EXAMPLES, MANIFEST, push, put
 
 POLICY = {"version": "v1", "repositories": [{"repository": "python", "tags": ["*"]}]}
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """Debian's docker-registry on loopback, empty."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        if os.environ.get("CSSC_REQUIRE_TOOLS"):
-            pytest.fail("docker-registry is missing")
-        pytest.skip("docker-registry is missing")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = "127.0.0.1:%d" % free.getsockname()[1]
-    config = tmp_path / "config.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
-        f"http: {{addr: {host}}}\nlog: {{level: error}}\n"
-    )
-    server = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield host
-    finally:
-        server.kill()
-        server.wait()
-
-
-def put(url: str, data: bytes, kind: str, method: str = "PUT") -> Any:
-    request = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
-    return urllib.request.urlopen(request, timeout=10)
-
-
-def push(host: str, repository: str, tag: str, **annotations: str) -> str:
-    """Pushes an image without layers; its digest."""
-    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": []}, "x": tag}).encode()
-    digest = "sha256:" + hashlib.sha256(config).hexdigest()
-    base = f"http://{host}/v2/{repository}"
-    with put(f"{base}/blobs/uploads/", b"", "application/octet-stream", "POST") as begun:
-        place = begun.headers["Location"]
-    put(f"{place}&digest={digest}", config, "application/octet-stream").close()
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {"mediaType": CONFIG, "digest": digest, "size": len(config)},
-        "layers": [],
-        "annotations": annotations,
-    }
-    with put(f"{base}/manifests/{tag}", json.dumps(manifest).encode(), MANIFEST) as stored:
-        return str(stored.headers["Docker-Content-Digest"])
 
 
 Answer = Tuple[int, Dict[str, str], bytes]

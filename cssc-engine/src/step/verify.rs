@@ -1,6 +1,5 @@
 //! Judging a candidate.
 
-use cssc_core::Evidence;
 use cssc_core::cycle::{Comparison, VerifyOutcome, VerifyStep};
 use cssc_core::scan::ImageMismatch;
 use cssc_core::workflow::PatcherKind;
@@ -38,24 +37,22 @@ pub(super) fn perform(
         &candidate.manifest,
     )?;
     let (after, _) = scan(context, repository, &candidate.tag, &candidate.digest)?;
-    let mut comparisons = Vec::new();
-    for scanned in &step.scanned {
-        let before = report_of(context, repository, &candidate.original, scanned)?;
-        let evidence = Evidence::compare(&before, &after);
+    let before = step.scanned.iter().map(|scanned| {
+        let report = report_of(context, repository, &candidate.original, scanned)?;
+        Ok((scanned.clone(), report))
+    });
+    let before: Vec<_> = before.collect::<Result<_, StepError>>()?;
+    let outcome = VerifyOutcome::of_scans(&original, &after, &before);
+    for Comparison { evidence, .. } in &outcome.comparisons {
         context.log.line(&format!(
             "findings fixed: {}, new: {}, remaining: {}",
             evidence.fixed().len(),
             evidence.introduced().len(),
             evidence.remaining().len()
         ));
-        let scanned = scanned.clone();
-        comparisons.push(Comparison { scanned, evidence });
     }
     if !step.keeps_report {
         remove_report(context, &candidate.digest)?;
     }
-    Ok(VerifyOutcome {
-        mismatch: ImageMismatch::between(&original, &after),
-        comparisons,
-    })
+    Ok(outcome)
 }

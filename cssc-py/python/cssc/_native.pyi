@@ -8,6 +8,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     Tuple,
@@ -16,6 +17,18 @@ from typing import (
     overload,
 )
 
+from cssc.cycle import (
+    Attach,
+    CycleImage,
+    NextStep,
+    Patcher,
+    RecordChange,
+    ScanOutcome,
+    StatusRow,
+    StepOutcome,
+    Until,
+    VerifyOutcome,
+)
 from cssc._types import (
     Inventory,
     PolicySource,
@@ -50,7 +63,9 @@ __all__ = [
     "Plan",
     "dialect_differences",
     "compare_scans",
+    "scan_outcome",
     "scan_report",
+    "verify_outcome",
     "Schedule",
     "check_interval",
     "lineage",
@@ -199,6 +214,11 @@ class Cycle:
         step_limit_seconds: int = 1800,
         interruptions: int = 10,
         verify: bool = True,
+        test: bool = False,
+        attach: Attach = "never",
+        until: Optional[Until] = None,
+        adopt: bool = False,
+        patcher: Optional[Patcher] = None,
         limit: Optional[int] = 100,
     ) -> Cycle: ...
     @staticmethod
@@ -208,17 +228,17 @@ class Cycle:
     @staticmethod
     def images_of(
         plan: Plan, digests: Dict[str, str], *, platform: str = "linux/amd64"
-    ) -> List[Dict[str, Any]]: ...
+    ) -> List[CycleImage]: ...
     @property
     def has_ended(self) -> bool: ...
     def to_json(self) -> str: ...
-    def next_step(self, now: datetime.datetime, /) -> Union[str, Dict[str, Any]]: ...
+    def next_step(self, now: datetime.datetime, /) -> NextStep: ...
     def report(
-        self, run: str, attempt: int, outcome: Union[str, Dict[str, Any]], now: datetime.datetime
+        self, run: str, attempt: int, outcome: StepOutcome, now: datetime.datetime
     ) -> None: ...
     def cancel(self, now: datetime.datetime, /) -> int: ...
-    def take_changes(self) -> List[Dict[str, Any]]: ...
-    def rows(self, *, run_status: Optional[str] = None) -> List[Dict[str, Any]]: ...
+    def take_changes(self) -> List[RecordChange]: ...
+    def rows(self, *, run_status: Optional[str] = None) -> List[StatusRow]: ...
     def __reduce__(self) -> Tuple[Any, ...]: ...
 
 def check(
@@ -236,6 +256,8 @@ def dialect_differences(
 def lineage(tags: Iterable[str], original: str, convention: str) -> Lineage: ...
 def lineages(tags: Iterable[str], convention: str) -> Tuple[List[Lineage], List[str]]: ...
 def parse_patch(convention: str, tag: str) -> Optional[Tuple[str, Optional[int]]]: ...
+def scan_outcome(report: bytes) -> ScanOutcome: ...
 def scan_report(report: bytes) -> ScanVerdict: ...
 def schema() -> str: ...
 def template() -> str: ...
+def verify_outcome(original: bytes, candidate: bytes, scanned: Mapping[str, bytes]) -> VerifyOutcome: ...

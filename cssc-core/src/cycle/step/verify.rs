@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::Candidate;
 use crate::name::Digest;
-use crate::scan::{Evidence, ImageMismatch, PublishVerdict, Withheld};
+use crate::scan::{Evidence, ImageMismatch, PublishVerdict, ScanReport, Withheld};
 use crate::workflow::PatcherKind;
 
 /// Find out whether the candidate is still the image that it was made from, and better than what
@@ -50,6 +50,23 @@ pub struct Comparison {
 }
 
 impl VerifyOutcome {
+    /// What scans tell of a candidate: beside that of the original, whether it is still the same
+    /// image, and beside each of those before, what the patch did.
+    pub fn of_scans(
+        original: &ScanReport,
+        candidate: &ScanReport,
+        before: &[(Digest, ScanReport)],
+    ) -> Self {
+        let comparisons = before.iter().map(|(scanned, report)| Comparison {
+            scanned: scanned.clone(),
+            evidence: Evidence::compare(report, candidate),
+        });
+        Self {
+            mismatch: ImageMismatch::between(original, candidate),
+            comparisons: comparisons.collect(),
+        }
+    }
+
     /// What the patch did, seen from what was scanned before.
     pub fn evidence(&self, scanned: &Digest) -> Option<&Evidence> {
         let mut comparisons = self.comparisons.iter();

@@ -1,0 +1,209 @@
+"""Run one cycle with Trivy, Copa and skopeo, several images at a time, on asyncio.
+
+    drive_cycle.py localhost:5000 policy.json [JOBS]
+
+The programs are called `trivy`, `copa` and `skopeo`; copa finds its BuildKit by itself. The
+originals must be manifests of one platform. Candidates keep their tags: what deletes a tag and
+never an image differs from registry to registry, and `cssc workflow run` knows it. Ends with 1
+when an image failed, or nothing was planned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cssc
+from cssc.cycle import (
+    PatchStep,
+    PublishStep,
+    ScanStep,
+    Step,
+    StepOutcome,
+    VerifyStep,
+    scan_outcome,
+    verify_outcome,
+)
+
+
+class ToolError(Exception):
+    """A program that did not end well."""
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+async def call(*command: str) -> str:
+    """What a program prints; it does not outlive the wait for it."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    if process.returncode:
+        raise ToolError(f"{command[0]}: {err.decode(errors='replace').strip()[-500:]}")
+    return out.decode().strip()
+
+
+class Tools:
+    """Performs steps: what a step needs is in it."""
+
+    def __init__(self, registry: str, policy: Path, folder: Path) -> None:
+        self.registry = registry
+        self.policy = policy
+        self.folder = folder
+        (folder / "none").touch()
+
+    def name(self, repository: str, reference: str) -> str:
+        """`host/repository:tag`, with a digest behind it, or with a digest alone."""
+        separator = "@" if reference.startswith("sha256:") else ":"
+        return f"{self.registry}/{repository}{separator}{reference}"
+
+    async def digest(self, name: str) -> str:
+        return await call(
+            "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{name}"
+        )
+
+    async def report(self, repository: str, digest: str) -> Path:
+        """Trivy's report on a manifest, made once."""
+        path = self.folder / f"{digest.replace(':', '-')}.json"
+        if not path.exists():
+            # An empty configuration, so that no file in the working directory hides findings.
+            empty = str(self.folder / "none")
+            await call(
+                "trivy", "image", "--config", empty, "--ignorefile", empty,
+                "--scanners", "vuln", "--pkg-types", "os", "--list-all-pkgs",
+                "--image-src", "remote", "--no-progress", "--format", "json",
+                "--output", f"{path}.part", self.name(repository, digest),
+            )  # fmt: skip
+            os.replace(f"{path}.part", path)
+        return path
+
+    async def perform(self, step: Step) -> StepOutcome:
+        if step["step"] == "plan":
+            return await self.plan()
+        if step["step"] == "scan":
+            return await self.scan(step)
+        if step["step"] == "patch":
+            return await self.patch(step)
+        if step["step"] == "verify":
+            return await self.verify(step)
+        if step["step"] == "publish":
+            return await self.publish(step)
+        if step["step"] == "discard":
+            return {"discard": {"kept": "this script deletes nothing"}}
+        return {"failed": {"kind": "permanent", "message": f"cannot do `{step['step']}`"}}
+
+    async def plan(self) -> StepOutcome:
+        client = cssc.Client(self.registry)
+        plan = await asyncio.to_thread(client.plan, self.policy)
+        names = {f"{i.repository}:{tag}" for i in plan for tag in (i.tag, i.scan_tag)}
+        digests = {name: await self.digest(f"{self.registry}/{name}") for name in sorted(names)}
+        return {"plan": {"images": cssc.Cycle.images_of(plan, digests)}}
+
+    async def scan(self, step: ScanStep) -> StepOutcome:
+        report = await self.report(step["repository"], step["digest"])
+        return {"scan": scan_outcome(report.read_bytes())}
+
+    async def patch(self, step: PatchStep) -> StepOutcome:
+        report = await self.report(step["repository"], step["manifest"])
+        image = self.name(step["repository"], f"{step['original']}@{step['manifest']}")
+        await call(
+            "copa", "patch", "-i", image, "-r", str(report), "-t", step["candidate"],
+            "--timeout", "30m", "--push", "--progress", "plain",
+        )  # fmt: skip
+        made = await self.digest(self.name(step["repository"], step["candidate"]))
+        return {"patch": {"made": made}}
+
+    async def verify(self, step: VerifyStep) -> StepOutcome:
+        async def read(digest: str) -> bytes:
+            return (await self.report(step["repository"], digest)).read_bytes()
+
+        scanned = {digest: await read(digest) for digest in step["scanned"]}
+        original, candidate = await read(step["manifest"]), await read(step["digest"])
+        return {"verify": verify_outcome(original, candidate, scanned)}
+
+    async def publish(self, step: PublishStep) -> StepOutcome:
+        content = step["content"]
+        if "manifest" not in content:
+            return {"failed": {"kind": "permanent", "message": "an index is beyond this script"}}
+        digest = content["manifest"]
+        client = cssc.Client(self.registry)
+        if step["tag"] in (await asyncio.to_thread(client.tags, step["repository"]) or ()):
+            there = await self.digest(self.name(step["repository"], step["tag"]))
+            if there not in (digest, step.get("replaces")):
+                return {"publish": "tagTaken"}
+        await call(
+            "skopeo", "copy", "--quiet", "--preserve-digests",
+            "--src-tls-verify=false", "--dest-tls-verify=false",
+            f"docker://{self.name(step['repository'], digest)}",
+            f"docker://{self.name(step['repository'], step['tag'])}",
+        )  # fmt: skip
+        return {"publish": {"published": digest}}
+
+
+async def attempt(tools: Tools, cycle: cssc.Cycle, step: Step) -> None:
+    """Performs a step in the time it has, and reports what it came to."""
+    deadline = datetime.fromisoformat(step["deadline"].replace("Z", "+00:00"))
+    outcome: StepOutcome
+    try:
+        outcome = await asyncio.wait_for(
+            tools.perform(step), (deadline - now()).total_seconds()
+        )
+    except asyncio.TimeoutError:
+        outcome = {"interrupted": "overdue"}
+    except (ToolError, cssc.Error) as error:
+        outcome = {"failed": {"kind": "transient", "message": str(error)}}
+    except OSError as error:
+        outcome = {"failed": {"kind": "permanent", "message": str(error)}}
+    print(f"{step['run']} {step['step']}: {next(iter(outcome))}", file=sys.stderr)
+    cycle.report(step["run"], step["attempt"], outcome, now())
+
+
+async def drive(cycle: cssc.Cycle, tools: Tools) -> None:
+    working: set[asyncio.Task[None]] = set()
+    while True:
+        step = cycle.next_step(now())
+        if step == "done":
+            return
+        wait = None
+        if not isinstance(step, str):
+            if "assigned" in step:
+                working.add(asyncio.create_task(attempt(tools, cycle, step["assigned"])))
+                continue
+            until = datetime.fromisoformat(step["waitUntil"].replace("Z", "+00:00"))
+            wait = max(0.0, (until - now()).total_seconds())
+        if not working:
+            await asyncio.sleep(wait or 0)
+            continue
+        done, working = await asyncio.wait(
+            working, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+
+
+def main(registry: str, policy: str, jobs: str = "4") -> int:
+    start = now()
+    name = cssc.Cycle.new_id(start, random.randrange(65536))
+    cycle = cssc.Cycle(name, now=start, jobs=int(jobs), pause_seconds=5)
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(drive(cycle, Tools(registry, Path(policy), Path(folder))))
+    rows = cycle.rows()
+    for row in rows:
+        reason = row["reason"]["text"] if row["reason"] else ""
+        print(f"{row['image']}\t{row['outcome']}\t{row['patchedImage'] or ''}\t{reason}")
+    return 1 if any(row["outcome"] == "failed" for row in rows) or not rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
