@@ -41,7 +41,7 @@
 //!
 //! # Features
 //!
-//! `schema` (default): check policies against the JSON Schema too, with the `jsonschema` crate.
+//! `schema`, off by default: check policies against the JSON Schema too, with the `jsonschema` crate.
 //! Without it the typed validation alone decides; it rejects all that the schema rejects.
 #![forbid(unsafe_code)]
 

@@ -2,7 +2,7 @@
 
     drive_cycle.py localhost:5000 policy.json [JOBS]
 
-The programs are called `trivy`, `copa` and `skopeo`; copa finds its BuildKit by itself. The
+The programs are called `trivy`, `copa` and `skopeo`; BUILDKIT_HOST is the address of BuildKit. The
 originals must be manifests of one platform. Candidates keep their tags: what deletes a tag and
 never an image differs from registry to registry, and `cssc workflow run` knows it. Ends with 1
 when an image failed, or nothing was planned.
@@ -61,6 +61,9 @@ class Tools:
         self.registry = registry
         self.policy = policy
         self.folder = folder
+        # Copa does not look for the variable itself.
+        address = os.environ.get("BUILDKIT_HOST")
+        self.buildkit = ["--addr", address] if address else []
         (folder / "none").touch()
 
     def name(self, repository: str, reference: str) -> str:
@@ -119,7 +122,7 @@ class Tools:
         image = self.name(step["repository"], f"{step['original']}@{step['manifest']}")
         await call(
             "copa", "patch", "-i", image, "-r", str(report), "-t", step["candidate"],
-            "--timeout", "30m", "--push", "--progress", "plain",
+            "--timeout", "30m", "--push", "--progress", "plain", *self.buildkit,
         )  # fmt: skip
         made = await self.digest(self.name(step["repository"], step["candidate"]))
         return {"patch": {"made": made}}
