@@ -144,7 +144,9 @@ function update(answer) {
   const changed = NAMES.filter((name) => typed[name] !== EXAMPLE[name]).map((name) => [name, typed[name]]);
   const hash = new URLSearchParams(changed).toString();
   history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
-  const told = JSON.parse(answer(JSON.stringify({ ...typed, created: `${typed.created}Z` })));
+  // The browser leaves the seconds out where they are 0.
+  const created = `${typed.created.padEnd("2024-01-03T09:30:00".length, ":00")}Z`;
+  const told = JSON.parse(answer(JSON.stringify({ ...typed, created })));
   showFindings(told.findings);
   field("tags-error").textContent = told.tags.Err ?? "";
   showPlan(told.plan);
@@ -157,7 +159,7 @@ async function start() {
   try {
     const core = await import("./cssc_playground.js");
     await core.default();
-    const form = document.getElementById("playground");
+    const form = field("form");
     form.addEventListener("input", () => update(core.answer));
     form.addEventListener("submit", (event) => event.preventDefault());
     window.addEventListener("hashchange", () => {
