@@ -164,6 +164,7 @@ fn large_document(images: u32) -> (usize, f64) {
             patch: None,
             candidate: None,
         }],
+        unselected: Vec::new(),
         latest_patch: None,
         patch_tag: Some(format!("1.{number}-1").parse().expect("a tag")),
     });

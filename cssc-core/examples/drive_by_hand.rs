@@ -113,6 +113,7 @@ fn image(tag: &str, digit: char) -> Result<CycleImage, Box<dyn std::error::Error
             candidate: None,
             size: 0,
         }],
+        unselected: Vec::new(),
         latest_patch: None,
         patch_tag: Some(format!("{tag}-1").parse()?),
     })

@@ -187,6 +187,7 @@ impl World {
                         digest(format!("3{content}"))
                     },
                     platforms: (0..places).map(platform).collect(),
+                    unselected: Vec::new(),
                     latest_patch: Some(LatestPatch {
                         tag: format!("v{image}-{}", if floating { "patched" } else { "2" })
                             .parse()

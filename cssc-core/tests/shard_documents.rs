@@ -32,6 +32,7 @@ fn image(tag: &str, number: u32) -> CycleImage {
             patch: None,
             candidate: None,
         }],
+        unselected: Vec::new(),
         latest_patch: Some(LatestPatch {
             tag: format!("{tag}-1").parse().unwrap(),
             digest: digest(90),

@@ -435,6 +435,7 @@ fn plan(registry: &Registry, images: u32) -> Vec<CycleImage> {
                         candidate: None,
                     })
                     .collect(),
+                unselected: Vec::new(),
                 latest_patch: None,
                 patch_tag: Some(format!("v{image}-1").parse().unwrap()),
             }

@@ -224,7 +224,9 @@ fn images(
     if rows.is_empty() {
         return Vec::new();
     }
-    let (images, not_pinned) = pin(&rows, false, context);
+    let platforms = settings.cycle.settings.platforms.as_ref();
+    let platforms = platforms.or(workflow.settings().platforms.as_ref());
+    let (images, not_pinned) = pin(&rows, platforms, false, context);
     let count = images.len();
     let unread = not_pinned.first().map_or(Ok(count), |row| {
         Err(format!("`{}:{}`: {}", row.repository, row.tag, row.reason))

@@ -155,7 +155,7 @@ def test_every_step_has_its_type() -> None:
         {"failed": {"kind": "permanent", "message": "no"}},
         {"interrupted": "stopped"},
         {"plan": {"images": [], "leftOut": [{"repository": "a", "tag": "*", "reason": "notFound"}]}},
-        {"plan": {"images": [], "settings": {"limit": "none", "patcher": "buildah", "attempts": 2}}},
+        {"plan": {"images": [], "settings": {"limit": "none", "platforms": ["linux/arm"], "attempts": 2}}},
         {"plan": {"images": [], "policy": {"digest": DIGEST, "tagConvention": "floating"}}},
     ],
 )

@@ -19,9 +19,13 @@ pub struct CycleImage {
     pub tag: Tag,
     /// The digest of the manifest or index that the original tag stands for.
     pub digest: Digest,
-    /// The platforms of the original, at least one: those of its index that hold an image, each
-    /// once, or the one of its manifest.
+    /// The platforms of the original that are taken care of, at least one: those of its index that
+    /// hold an image, each once, or the one of its manifest.
     pub platforms: Vec<CyclePlatform>,
+    /// Further platforms of the original that the workflow does not take care of: each stays what
+    /// it is, also in a patch of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unselected: Vec<CyclePlatform>,
     /// The newest patch, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_patch: Option<LatestPatch>,
@@ -97,6 +101,7 @@ impl CycleImage {
                 }),
                 candidate: None,
             }],
+            unselected: Vec::new(),
             latest_patch: tag.zip(patch).map(|(tag, digest)| LatestPatch {
                 tag,
                 digest,

@@ -154,9 +154,9 @@ impl Cycle {
     }
 
     /// Takes over what the workflow says where the options of the cycle say nothing.
-    pub(super) fn adopt(&mut self, settings: WorkflowSettings) {
-        let options = &mut self.record.options;
-        options.settings = options.settings.or(settings);
+    pub(super) fn adopt(&mut self, settings: &WorkflowSettings) {
+        let own = &mut self.record.options.settings;
+        *own = std::mem::take(own).or(settings);
         self.record_changed = true;
     }
 
@@ -440,6 +440,7 @@ fn plan_step(record: &CycleRecord) -> PlanStep {
         leave_out_unavailable: options.settings.effective_attempts().get() == 1,
         ended_cycles: Vec::new(),
         patcher: options.settings.patcher,
+        platforms: options.settings.platforms.clone(),
         only: Vec::new(),
         patches: options.until != Some(Until::Scan),
         for_others: options.plan_only,

@@ -9,7 +9,7 @@ use super::step::Attach;
 use crate::workflow::WorkflowSettings;
 
 /// How a cycle goes about its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is set by itself")]
 pub struct CycleOptions {

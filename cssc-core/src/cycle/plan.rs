@@ -74,7 +74,12 @@ pub enum LeftOutReason {
     Unavailable(ListingError),
     /// The tag stands for no container image, but for this.
     NotAnImage(String),
+    /// The workflow takes care of none of its platforms.
+    PlatformNotSelected,
 }
+
+/// The code of platforms that a workflow does not take care of, and of images without others.
+pub(super) const PLATFORM_NOT_SELECTED: &str = "platform-not-selected";
 
 impl LeftOutReason {
     /// The reason as programs compare it: `not-found`.
@@ -84,6 +89,7 @@ impl LeftOutReason {
             Self::Skipped(reason) => reason.as_str(),
             Self::Unavailable(_) => "unavailable",
             Self::NotAnImage(_) => "not-an-image",
+            Self::PlatformNotSelected => PLATFORM_NOT_SELECTED,
         }
     }
 }
@@ -95,6 +101,9 @@ impl fmt::Display for LeftOutReason {
             Self::Skipped(reason) => f.write_str(reason.describe()),
             Self::Unavailable(error) => error.fmt(f),
             Self::NotAnImage(what) => write!(f, "not a container image: {what}"),
+            Self::PlatformNotSelected => {
+                f.write_str("the workflow takes care of none of its platforms")
+            }
         }
     }
 }

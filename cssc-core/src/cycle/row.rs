@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::RunId;
-use super::image::CycleImage;
+use super::image::{CycleImage, CyclePlatform};
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
-use super::plan::{CyclePlan, LeftOut};
+use super::plan::{CyclePlan, LeftOut, PLATFORM_NOT_SELECTED};
 use super::reason::Reason;
 use super::standing::PlatformStanding;
 use super::status::RowStatus;
@@ -229,8 +229,8 @@ pub struct PlatformRow {
     pub platform: Platform,
     /// How it ended; none until it is done.
     pub outcome: Option<ImageOutcome>,
-    /// The run that scans it.
-    pub scan_run_id: RunId,
+    /// The run that scans it; none when the workflow does not take care of it.
+    pub scan_run_id: Option<RunId>,
     /// The run that patches it, when there is one.
     pub patch_run_id: Option<RunId>,
     /// What is known of its findings, once it was scanned.
@@ -244,10 +244,25 @@ impl PlatformRow {
         Self {
             platform: standing.platform.platform.clone(),
             outcome: standing.outcome,
-            scan_run_id: standing.scan_run.id.clone(),
+            scan_run_id: Some(standing.scan_run.id.clone()),
             patch_run_id: standing.patch_run.map(|run| run.id.clone()),
             findings: (standing.scan == RowStatus::Succeeded).then(|| RowFindings::of(standing)),
             reason: standing.reason.as_deref().map(RowReason::from),
+        }
+    }
+
+    /// The row of a platform that stays what it is.
+    fn unselected(platform: &CyclePlatform) -> Self {
+        Self {
+            platform: platform.platform.clone(),
+            outcome: Some(ImageOutcome::LeftOut),
+            scan_run_id: None,
+            patch_run_id: None,
+            findings: None,
+            reason: Some(RowReason {
+                code: PLATFORM_NOT_SELECTED.to_owned(),
+                text: "the workflow does not take care of this platform".to_owned(),
+            }),
         }
     }
 }
@@ -284,7 +299,9 @@ impl Cycle {
         let first_patch = platforms.iter().find_map(|one| one.patch_run);
         let published = self.publication(index).filter(|one| one.digest.is_some());
         let needs_patch = standing.patch != RowStatus::Unknown && first_patch.is_some();
-        let rows: Vec<PlatformRow> = platforms.iter().map(PlatformRow::new).collect();
+        let selected = platforms.iter().map(PlatformRow::new);
+        let unselected = image.unselected.iter().map(PlatformRow::unselected);
+        let rows: Vec<PlatformRow> = selected.chain(unselected).collect();
         let findings = RowFindings::of_all(rows.iter().map(|row| row.findings));
         Some(StatusRow {
             image: ImageName::of(&image.repository, &image.tag),

@@ -84,7 +84,7 @@ impl Cycle {
             policy,
             settings,
         } = outcome;
-        self.adopt(settings);
+        self.adopt(&settings);
         let matches = u64::try_from(images.len()).unwrap_or(u64::MAX);
         let limit = self.record.options.settings.effective_limit();
         let over = limit.check(matches).err().map(Reason::OverLimit);
@@ -283,6 +283,10 @@ impl Cycle {
                 });
             }
         }
+        exchanged.extend(image.unselected.iter().filter_map(|platform| {
+            let (original, patched) = (platform.digest.clone(), platform.valid_patch()?.clone());
+            Some(Exchange { original, patched })
+        }));
         if !is_patched {
             return None;
         }
@@ -326,7 +330,7 @@ impl Cycle {
     /// Whether the candidate of a run earns the tag of an image of which this was scanned; none
     /// before it was judged and tried.
     pub(super) fn verdict(&self, patch: &Run, scanned: &Digest) -> Option<PublishVerdict> {
-        let options = self.record.options;
+        let options = &self.record.options;
         let is_tried = patch.tested.is_some() || !options.test;
         patch
             .verdict(scanned, options.verify)
@@ -379,7 +383,7 @@ impl Cycle {
     /// Goes on to judge a candidate that was made.
     fn made(&mut self, id: &RunId, step: PatchStep, digest: Digest) {
         let scanned = self.baselines(id);
-        let options = self.record.options;
+        let options = &self.record.options;
         let keeps_report = options.attach != Attach::Never && options.until.is_none();
         let Some(run) = self.runs.get_mut(id) else {
             return;
@@ -409,7 +413,7 @@ impl Cycle {
 
     /// Goes on to attach what is known of a candidate that is going to be published.
     fn tried(&mut self, id: &RunId, candidate: Candidate, now: DateTime<Utc>) {
-        let (cycle, options) = (self.record.id, self.record.options);
+        let (cycle, options) = (self.record.id, &self.record.options);
         let policy = self.plan.as_ref().and_then(CyclePlan::policy);
         let policy = policy.map(|policy| policy.digest.clone());
         if options.attach == Attach::Never
@@ -627,7 +631,7 @@ impl Cycle {
     }
 
     fn failed(&mut self, id: &RunId, failure: StepFailure, now: DateTime<Utc>) {
-        let options = self.record.options;
+        let options = &self.record.options;
         let attempts = options.settings.effective_attempts().get();
         let Some(run) = self.runs.get_mut(id) else {
             return;

@@ -1,5 +1,6 @@
 //! A workflow: a policy, when it runs, and whose reading of the rules decides.
 
+mod platforms;
 mod settings;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,6 +10,7 @@ use crate::cycle::version::Version;
 use crate::dialect::Dialect;
 use crate::schedule::{Interval, Schedule};
 
+pub use platforms::{NoPlatform, PlatformSelection};
 pub use settings::{PatcherKind, PatcherKindError, WorkflowSettings};
 
 /// A workflow: the text of its policy, its schedule, its dialect, its settings, and when it was
@@ -101,7 +103,7 @@ impl Workflow {
             self.policy = policy;
         }
         self.schedule = schedule.unwrap_or(self.schedule);
-        self.settings = settings.or(self.settings);
+        self.settings = settings.or(&self.settings);
         self.modified = Some(now);
         Ok(())
     }
@@ -122,8 +124,8 @@ impl Workflow {
     }
 
     /// How its cycles are run.
-    pub fn settings(&self) -> WorkflowSettings {
-        self.settings
+    pub fn settings(&self) -> &WorkflowSettings {
+        &self.settings
     }
 
     /// When it was created.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::platforms::PlatformSelection;
 use crate::plan::ImageLimit;
 
 /// How the cycles of a workflow are run, as far as it is kept with the workflow; what is not set
@@ -13,7 +14,7 @@ use crate::plan::ImageLimit;
 ///
 /// Whoever may write to a registry may change the workflow that is stored there. So all of these
 /// are closed values: no program, argument or address is among them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct WorkflowSettings {
@@ -26,6 +27,9 @@ pub struct WorkflowSettings {
     /// How often a step is tried before it has failed; 3 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<NonZeroU32>,
+    /// Which platforms of an image are taken care of; all by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<PlatformSelection>,
     /// Whether a record of each cycle is kept in the registry; false by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<bool>,
@@ -34,11 +38,13 @@ pub struct WorkflowSettings {
 impl WorkflowSettings {
     /// These settings, and `others` where nothing is set.
     #[must_use]
-    pub fn or(self, others: Self) -> Self {
+    pub fn or(self, others: &Self) -> Self {
+        let others = others.clone();
         Self {
             limit: self.limit.or(others.limit),
             patcher: self.patcher.or(others.patcher),
             attempts: self.attempts.or(others.attempts),
+            platforms: self.platforms.or(others.platforms),
             record: self.record.or(others.record),
         }
     }
@@ -49,23 +55,23 @@ impl WorkflowSettings {
     }
 
     /// How many images the workflow may run, in the end.
-    pub fn effective_limit(self) -> ImageLimit {
+    pub fn effective_limit(&self) -> ImageLimit {
         self.limit.unwrap_or_default()
     }
 
     /// How often a step is tried, in the end.
-    pub fn effective_attempts(self) -> NonZeroU32 {
+    pub fn effective_attempts(&self) -> NonZeroU32 {
         const THREE: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
         self.attempts.unwrap_or(THREE)
     }
 
     /// Whether records are kept in the registry, in the end.
-    pub fn keeps_records(self) -> bool {
+    pub fn keeps_records(&self) -> bool {
         self.record.unwrap_or_default()
     }
 
     /// What patches, in the end.
-    pub fn effective_patcher(self) -> PatcherKind {
+    pub fn effective_patcher(&self) -> PatcherKind {
         self.patcher.unwrap_or_default()
     }
 }

@@ -77,7 +77,7 @@ impl Execution<'_> {
         let id = CycleId::new(now, fastrand::u16(..));
         let options = CycleOptions {
             test: runner.settings.test.is_some(),
-            ..runner.settings.cycle
+            ..runner.settings.cycle.clone()
         };
         let mut cycle = Cycle::new(id, cause, options, now)
             .after(

@@ -235,7 +235,7 @@ impl Runner<'_> {
             test: self.settings.test.is_some(),
             // Whoever does the same shard at the same time has candidates of its own.
             worker: fastrand::u32(1..),
-            ..self.settings.cycle
+            ..self.settings.cycle.clone()
         };
         let cycle = document.cycle_of(shard, earlier, options, now())?;
         self.execute(stop, on_event, |execution| execution.take_over(cycle))

@@ -7,6 +7,7 @@ use std::thread;
 use cssc_core::cycle::{
     CycleImage, CyclePlatform, LatestPatch, LeftOut, LeftOutReason, PlatformPatch,
 };
+use cssc_core::workflow::PlatformSelection;
 use cssc_core::{Digest, Repository, Tag};
 use cssc_registry::{Image, IndexEntry, Reference, RegistryClient};
 
@@ -24,6 +25,7 @@ pub(crate) struct Row {
 /// The rows, pinned, in order; and those that cannot be.
 pub(crate) fn pin(
     rows: &[Row],
+    selection: Option<&PlatformSelection>,
     measures: bool,
     context: &StepContext<'_>,
 ) -> (Vec<CycleImage>, Vec<LeftOut>) {
@@ -37,7 +39,7 @@ pub(crate) fn pin(
                     let Some(row) = rows.get(place).filter(|_| !context.stop.is_stopped()) else {
                         return;
                     };
-                    let result = pin_row(row, measures, context.registry);
+                    let result = pin_row(row, selection, measures, context.registry);
                     if let Ok(mut pinned) = pinned.lock() {
                         pinned.push((place, result));
                     }
@@ -64,6 +66,7 @@ pub(crate) fn pin(
 
 fn pin_row(
     row: &Row,
+    selection: Option<&PlatformSelection>,
     measures: bool,
     registry: &dyn RegistryClient,
 ) -> Result<CycleImage, LeftOutReason> {
@@ -73,12 +76,13 @@ fn pin_row(
         Some(tag) => Some(Content::read(registry, repository, tag)?),
         None => None,
     };
-    let mut platforms = Vec::new();
+    let (mut platforms, mut unselected) = (Vec::new(), Vec::new());
     for entry in &original.platforms {
         let held = patch.as_ref().and_then(|patch| {
             let mut held = patch.platforms.iter();
             held.find(|one| one.platform == entry.platform).cloned()
         });
+        let is_selected = selection.is_none_or(|selection| selection.takes(&entry.platform));
         let mut platform = CyclePlatform {
             platform: entry.platform.clone(),
             digest: entry.digest.clone(),
@@ -86,7 +90,7 @@ fn pin_row(
             candidate: None,
             size: match original.size {
                 Some(size) => size,
-                None if measures => content::manifest(registry, repository, &entry.digest)?.size(),
+                None if measures && is_selected => content::manifest(registry, repository, &entry.digest)?.size(),
                 None => 0,
             },
         };
@@ -97,13 +101,21 @@ fn pin_row(
             let digest = held.digest;
             platform.patch = Some(PlatformPatch { digest, origin });
         }
-        platforms.push(platform);
+        if is_selected {
+            platforms.push(platform);
+        } else {
+            unselected.push(platform);
+        }
+    }
+    if platforms.is_empty() {
+        return Err(LeftOutReason::PlatformNotSelected);
     }
     Ok(CycleImage {
         repository: repository.clone(),
         tag: row.tag.clone(),
         digest: original.digest,
         platforms,
+        unselected,
         latest_patch: row
             .latest_patch
             .clone()

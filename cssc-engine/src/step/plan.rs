@@ -64,7 +64,9 @@ pub(super) fn perform(
         .filter(|row| step.takes(&row.repository, row.tag.as_str()))
         .collect();
     left_out.extend(unknown_filters(&rows, &left_out, step));
-    let (mut images, not_pinned) = pin(&rows, step.for_others, context);
+    let platforms = step.platforms.as_ref();
+    let platforms = platforms.or(workflow.settings().platforms.as_ref());
+    let (mut images, not_pinned) = pin(&rows, platforms, step.for_others, context);
     if let Some(interrupt) = context.stop.interrupt() {
         return Err(StepError::Interrupted(interrupt));
     }
@@ -95,7 +97,7 @@ pub(super) fn perform(
             digest: cssc_registry::digest::of(workflow.policy().as_bytes()),
             tag_convention: policy.tag_convention(),
         }),
-        settings: workflow.settings(),
+        settings: workflow.settings().clone(),
     })
 }
 

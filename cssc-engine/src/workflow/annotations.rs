@@ -24,12 +24,13 @@ const DIALECT: &str = "dev.cssc.dialect";
 const MAX_IMAGES: &str = "dev.cssc.max-images";
 const PATCHER: &str = "dev.cssc.patcher";
 const ATTEMPTS: &str = "dev.cssc.attempts";
+const PLATFORMS: &str = "dev.cssc.platforms";
 const RECORD: &str = "dev.cssc.record";
 
 /// All that is known. Whoever may push to the repository of policies must not choose what a
 /// runner executes, so that no program, argument or address will ever be among them.
-const KNOWN: [&str; 9] = [
-    VERSION, SCHEDULE, CREATED, MODIFIED, DIALECT, MAX_IMAGES, PATCHER, ATTEMPTS, RECORD,
+const KNOWN: [&str; 10] = [
+    VERSION, SCHEDULE, CREATED, MODIFIED, DIALECT, MAX_IMAGES, PATCHER, ATTEMPTS, PLATFORMS, RECORD,
 ];
 
 /// How much is shown of what somebody else stored.
@@ -76,6 +77,7 @@ pub(super) fn encode(workflow: &Workflow) -> Annotations {
         (MAX_IMAGES, settings.limit.map(|limit| limit.to_string())),
         (PATCHER, settings.patcher.map(|kind| kind.to_string())),
         (ATTEMPTS, settings.attempts.map(|number| number.to_string())),
+        (PLATFORMS, settings.platforms.as_ref().map(ToString::to_string)),
         (RECORD, settings.record.map(|is_kept| is_kept.to_string())),
     ];
     let annotations = annotations.into_iter();
@@ -98,6 +100,7 @@ pub(super) fn decode(policy: String, annotations: &Annotations) -> Result<Workfl
     settings.limit = optional(annotations, MAX_IMAGES)?;
     settings.patcher = optional(annotations, PATCHER)?;
     settings.attempts = optional(annotations, ATTEMPTS)?;
+    settings.platforms = optional(annotations, PLATFORMS)?;
     settings.record = optional(annotations, RECORD)?;
     let workflow = Workflow::new(policy, schedule, dialect.unwrap_or_default(), created)
         .with_settings(settings);

@@ -41,6 +41,7 @@ fn settings() -> WorkflowSettings {
     let mut settings = WorkflowSettings::default();
     settings.limit = Some(ImageLimit::NONE);
     settings.patcher = Some(PatcherKind::Buildah);
+    settings.platforms = Some("linux/amd64,linux/arm/v7".parse().unwrap());
     settings
 }
 
@@ -84,7 +85,7 @@ fn created_changed_and_deleted() {
     let made = create(&client, &workflow().with_settings(settings()), &any, false).unwrap();
     assert_eq!(read(&client).unwrap().as_ref(), Some(&made));
     assert_eq!(made.workflow.created(), at("2024-01-03T09:30:00Z"));
-    assert_eq!(made.workflow.settings(), settings());
+    assert_eq!(*made.workflow.settings(), settings());
     let again = create(&client, &workflow(), &any, true);
     assert_eq!(kind(again), WorkflowErrorKind::Exists);
     let nothing = update(&client, WorkflowUpdate::default(), None, later);

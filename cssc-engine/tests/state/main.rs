@@ -54,6 +54,7 @@ fn image(number: u32) -> CycleImage {
             candidate: None,
             size: 0,
         }],
+        unselected: Vec::new(),
         latest_patch: None,
         patch_tag: Some(format!("3.{number}-1").parse().unwrap()),
     }

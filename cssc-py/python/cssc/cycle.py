@@ -132,8 +132,12 @@ class _CycleImage(TypedDict):
 
 
 class CycleImage(_CycleImage, total=False):
-    """An image of a cycle's plan, and what its tags stood for when it was made."""
+    """An image of a cycle's plan, and what its tags stood for when it was made.
 
+    ``unselected`` are further platforms of the original that the workflow does not take care of.
+    """
+
+    unselected: List[CyclePlatform]
     latestPatch: LatestPatch
 
 
@@ -161,6 +165,7 @@ class Settings(TypedDict, total=False):
     limit: Union[int, Literal["none"]]
     patcher: Patcher
     attempts: int
+    platforms: List[str]
     record: bool
 
 
@@ -237,10 +242,14 @@ class _PlanStep(_Assignment):
 
 
 class PlanStep(_PlanStep, total=False):
-    """Read the policy, list the tags, make the plan, and pin what the tags of it stand for."""
+    """Read the policy, list the tags, make the plan, and pin what the tags of it stand for.
+
+    ``platforms`` are those to take care of; all, where neither this nor the workflow says.
+    """
 
     endedCycles: List[str]
     patcher: Patcher
+    platforms: List[str]
     only: List[str]
 
 
@@ -546,7 +555,7 @@ class PlatformRow(TypedDict):
 
     platform: str
     outcome: Optional[Outcome]
-    scanRunId: str
+    scanRunId: Optional[str]
     patchRunId: Optional[str]
     findings: Optional[RowFindings]
     reason: Optional[RowReason]

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use cssc_core::cycle::{CycleId, CycleReport, Status, Task};
 use cssc_core::plan::ImageLimit;
-use cssc_core::workflow::{NothingToUpdate, PatcherKind, WorkflowUpdate};
+use cssc_core::workflow::{NothingToUpdate, PatcherKind, PlatformSelection, WorkflowUpdate};
 use cssc_core::{Dialect, Interval, Plan, Policy, Schedule, Workflow};
 use cssc_engine::policy_artifact::{POLICY_REPOSITORY, POLICY_TAG, PolicyDeletion};
 use cssc_engine::records::RECORD_REPOSITORY;
@@ -140,6 +140,8 @@ struct Shown {
     max_images: Option<u64>,
     patcher: PatcherKind,
     attempts: NonZeroU32,
+    /// None for all.
+    platforms: Option<PlatformSelection>,
     /// Whether cycles are recorded in the registry.
     record: bool,
     policy_digest: String,
@@ -162,6 +164,7 @@ impl Shown {
             max_images: settings.effective_limit().get(),
             patcher: settings.effective_patcher(),
             attempts: settings.effective_attempts(),
+            platforms: settings.platforms.clone(),
             record: settings.keeps_records(),
             policy_digest: artifact.digest.to_string(),
             tasks: Task::ALL.map(Task::as_str),
@@ -406,6 +409,7 @@ impl Show {
         }
         let mut out = output::stdout();
         let next = shown.next_run.unwrap_or_default();
+        let platforms = (shown.platforms.as_ref()).map_or("all".to_owned(), ToString::to_string);
         for (name, value) in [
             ("registry", shown.registry),
             ("schedule", shown.schedule.to_string()),
@@ -417,6 +421,7 @@ impl Show {
             ("max images", ImageLimit::from(shown.max_images).to_string()),
             ("patcher", shown.patcher.to_string()),
             ("attempts", shown.attempts.to_string()),
+            ("platforms", platforms),
             (
                 "recorded",
                 if shown.record { "yes" } else { "no" }.to_owned(),

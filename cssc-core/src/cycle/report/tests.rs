@@ -30,6 +30,7 @@ fn image(number: u32, tag: &str) -> CycleImage {
             candidate: None,
             size: 0,
         }],
+        unselected: Vec::new(),
         latest_patch: None,
         patch_tag: Some(format!("{tag}-1").parse().unwrap()),
     }

@@ -94,7 +94,7 @@ impl CycleDocument {
             cause: record.cause(),
             created: record.created(),
             until: record.options().until,
-            settings: record.options().settings,
+            settings: record.options().settings.clone(),
             shards,
             problem,
             shard_of: assign(&plan, shards),
@@ -233,7 +233,7 @@ impl CycleDocument {
                 settings: WorkflowSettings {
                     // Whoever finishes keeps the record.
                     record: None,
-                    ..options.settings.or(document.settings)
+                    ..options.settings.or(&document.settings)
                 },
                 ..options
             },

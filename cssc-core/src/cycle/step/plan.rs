@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cycle::{CycleId, CycleImage, ImageFilter, LeftOut};
 use crate::name::{Digest, Repository};
 use crate::tags::TagConvention;
-use crate::workflow::{PatcherKind, WorkflowSettings};
+use crate::workflow::{PatcherKind, PlatformSelection, WorkflowSettings};
 
 /// Read the policy, list the tags, make the plan, and pin what the tags of it stand for.
 ///
@@ -27,6 +27,9 @@ pub struct PlanStep {
     /// before anything is listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patcher: Option<PatcherKind>,
+    /// Which platforms are taken care of; the workflow says so where this does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<PlatformSelection>,
     /// The images to take of those that the policy selects; all of them when none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<ImageFilter>,
