@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use cssc_engine::policy_artifact::PolicyArtifact;
 use cssc_registry::LayoutRegistry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const POLICY: &str =
     r#"{"version": "v1", "repositories": [{"repository": "python", "tags": ["3.11"]}]}"#;
@@ -93,16 +93,23 @@ fn what_create_is_told_holds_for_later_commands() {
     assert_eq!(json(folder.path(), &plan)["limit"], 0);
     change(
         folder.path(),
-        "workflow update --max-images none --patcher buildah",
+        "workflow update --max-images none --patcher buildah --platform linux/amd64,linux/arm",
     );
     let shown = json(folder.path(), &["workflow", "show"]);
     for (field, value) in [
         ("maxImages", Value::Null),
         ("patcher", "buildah".into()),
         ("attempts", 3.into()),
+        ("platforms", json!(["linux/amd64", "linux/arm"])),
     ] {
         assert_eq!(shown[field], value);
     }
+    change(folder.path(), "workflow update --platform all");
+    let shown = json(folder.path(), &["workflow", "show"]);
+    assert_eq!(shown["platforms"], json!([]));
+    let (code, said) = change(folder.path(), "workflow update --platform arm64");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("`arm64` is not a platform"), "{said}");
     assert_eq!(json(folder.path(), &plan)["limit"], Value::Null);
     let given = ["dry-run", "--policy", "--max-images", "5"];
     assert_eq!(json(folder.path(), &given)["limit"], 5);

@@ -751,7 +751,11 @@ fn evidence_is_kept() {
                 let run = cycle.run(platform.patch_run_id.as_ref().unwrap()).unwrap();
                 let comparisons = &run.verified().unwrap().comparisons;
                 assert!(comparisons.iter().any(|one| one.evidence == evidence(true)));
-                let scan = cycle.run(&platform.scan_run_id).unwrap().scan().unwrap();
+                let scan = cycle
+                    .run(platform.scan_run_id.as_ref().unwrap())
+                    .unwrap()
+                    .scan()
+                    .unwrap();
                 assert_eq!(scan.fixable, [finding()]);
             }
         }

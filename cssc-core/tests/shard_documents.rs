@@ -230,7 +230,7 @@ fn what_failed_is_done_again_and_nothing_else() {
     let options = CycleOptions::default();
     let scans = |earlier: &ShardResult| {
         let cycle = document
-            .cycle_of(shard, Some(earlier), options, now())
+            .cycle_of(shard, Some(earlier), options.clone(), now())
             .unwrap();
         cycle.summary().queued
     };

@@ -224,9 +224,9 @@ fn images(
     if rows.is_empty() {
         return Vec::new();
     }
-    let platforms = settings.cycle.settings.platforms.as_ref();
-    let platforms = platforms.or(workflow.settings().platforms.as_ref());
-    let (images, not_pinned) = pin(&rows, platforms, false, context);
+    let settings = settings.cycle.settings.clone().or(workflow.settings());
+    let platforms = settings.platforms.unwrap_or_default();
+    let (images, not_pinned) = pin(&rows, &platforms, false, context);
     let count = images.len();
     let unread = not_pinned.first().map_or(Ok(count), |row| {
         Err(format!("`{}:{}`: {}", row.repository, row.tag, row.reason))

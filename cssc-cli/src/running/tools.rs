@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cssc_core::cycle::{Attach, CycleOptions};
-use cssc_core::name::Platform;
 use cssc_core::workflow::{PatcherKind, PlatformSelection, WorkflowSettings};
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::tool::{
@@ -60,10 +59,11 @@ pub(crate) struct ToolArgs {
     /// One more argument for the patcher; may be given again
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     patcher_arg: Vec<String>,
-    /// Patch only these platforms of an image, and leave the others as they are; one without a
-    /// variant stands for all variants. By default what the stored workflow says, or else all
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
-    platform: Vec<Platform>,
+    /// Patch only these platforms of an image, with commas between them, and leave the others as
+    /// they are; one without a variant stands for all variants, `all` for all platforms. By default
+    /// what the stored workflow says, or else `all`
+    #[arg(long, value_name = "PLATFORMS")]
+    platform: Option<PlatformSelection>,
     /// How many images are scanned and patched side by side
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     jobs: NonZeroU32,
@@ -146,7 +146,7 @@ impl ToolArgs {
         let mut settings = WorkflowSettings::default();
         settings.patcher = self.patcher;
         settings.attempts = self.attempts;
-        settings.platforms = PlatformSelection::new(self.platform.iter().cloned());
+        settings.platforms.clone_from(&self.platform);
         settings
     }
 

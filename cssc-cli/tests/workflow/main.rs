@@ -94,6 +94,22 @@ fn a_tool_that_is_missing_is_found_before_the_first_scan() {
 }
 
 #[test]
+fn the_platforms_that_create_is_told_hold_for_later_cycles() {
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let policy = bench.policy(&["python"]);
+    let create = format!("workflow create --config {policy} --schedule 7d --platform linux/s390x");
+    bench.said(&create).exits(0);
+    bench.said("workflow run --fail-on left-out").exits(1);
+    let rows = bench.said("workflow list -o json").exits(0).json();
+    assert_eq!(rows[0]["outcome"], "left-out");
+    assert_eq!(rows[0]["reason"]["code"], "platform-not-selected");
+    bench.has_tags("python", &["3.11"]);
+    bench.said("workflow run --platform linux/amd64").exits(0);
+    bench.has_tags("python", &["3.11", "3.11-1"]);
+}
+
+#[test]
 fn a_workflow_from_its_creation_to_its_end() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");

@@ -10,7 +10,7 @@ use crate::cycle::version::Version;
 use crate::dialect::Dialect;
 use crate::schedule::{Interval, Schedule};
 
-pub use platforms::{NoPlatform, PlatformSelection};
+pub use platforms::PlatformSelection;
 pub use settings::{PatcherKind, PatcherKindError, WorkflowSettings};
 
 /// A workflow: the text of its policy, its schedule, its dialect, its settings, and when it was

@@ -25,7 +25,7 @@ pub(crate) struct Row {
 /// The rows, pinned, in order; and those that cannot be.
 pub(crate) fn pin(
     rows: &[Row],
-    selection: Option<&PlatformSelection>,
+    selection: &PlatformSelection,
     measures: bool,
     context: &StepContext<'_>,
 ) -> (Vec<CycleImage>, Vec<LeftOut>) {
@@ -66,7 +66,7 @@ pub(crate) fn pin(
 
 fn pin_row(
     row: &Row,
-    selection: Option<&PlatformSelection>,
+    selection: &PlatformSelection,
     measures: bool,
     registry: &dyn RegistryClient,
 ) -> Result<CycleImage, LeftOutReason> {
@@ -82,7 +82,7 @@ fn pin_row(
             let mut held = patch.platforms.iter();
             held.find(|one| one.platform == entry.platform).cloned()
         });
-        let is_selected = selection.is_none_or(|selection| selection.takes(&entry.platform));
+        let is_selected = selection.takes(&entry.platform);
         let mut platform = CyclePlatform {
             platform: entry.platform.clone(),
             digest: entry.digest.clone(),
@@ -90,7 +90,9 @@ fn pin_row(
             candidate: None,
             size: match original.size {
                 Some(size) => size,
-                None if measures && is_selected => content::manifest(registry, repository, &entry.digest)?.size(),
+                None if measures && is_selected => {
+                    content::manifest(registry, repository, &entry.digest)?.size()
+                }
                 None => 0,
             },
         };

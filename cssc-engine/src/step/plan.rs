@@ -64,9 +64,10 @@ pub(super) fn perform(
         .filter(|row| step.takes(&row.repository, row.tag.as_str()))
         .collect();
     left_out.extend(unknown_filters(&rows, &left_out, step));
-    let platforms = step.platforms.as_ref();
-    let platforms = platforms.or(workflow.settings().platforms.as_ref());
-    let (mut images, not_pinned) = pin(&rows, platforms, step.for_others, context);
+    let platforms = step.platforms.clone();
+    let platforms = platforms.or_else(|| workflow.settings().platforms.clone());
+    let platforms = platforms.unwrap_or_default();
+    let (mut images, not_pinned) = pin(&rows, &platforms, step.for_others, context);
     if let Some(interrupt) = context.stop.interrupt() {
         return Err(StepError::Interrupted(interrupt));
     }

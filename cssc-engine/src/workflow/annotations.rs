@@ -77,7 +77,10 @@ pub(super) fn encode(workflow: &Workflow) -> Annotations {
         (MAX_IMAGES, settings.limit.map(|limit| limit.to_string())),
         (PATCHER, settings.patcher.map(|kind| kind.to_string())),
         (ATTEMPTS, settings.attempts.map(|number| number.to_string())),
-        (PLATFORMS, settings.platforms.as_ref().map(ToString::to_string)),
+        (
+            PLATFORMS,
+            settings.platforms.as_ref().map(ToString::to_string),
+        ),
         (RECORD, settings.record.map(|is_kept| is_kept.to_string())),
     ];
     let annotations = annotations.into_iter();

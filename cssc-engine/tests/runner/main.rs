@@ -300,6 +300,59 @@ fn the_platforms_of_an_index_are_patched_each_for_itself() {
     assert_eq!(world.tags(), ["multi", "multi-1", "multi-2"]);
 }
 
+/// A platform that the workflow does not take care of is neither scanned nor patched, and keeps
+/// what an earlier cycle made of it.
+#[test]
+fn platforms_that_are_not_selected_stay_what_they_are() {
+    let mut world = World::new();
+    let index = |cves: &[&'static str]| {
+        let (own, other) = (image(cves, &[], 0), image(cves, &[], 0).of("arm64"));
+        [own, other]
+    };
+    world.push_index("multi", &index(&["CVE-1"]));
+    let tools = Tools::new(&world.registry);
+    world.cycle(&tools);
+    let before = world.read("multi-1");
+    assert_eq!(world.tags(), ["multi", "multi-1"]);
+
+    // Its amd64 moves, and is all that the workflow takes care of.
+    let [_, arm64] = index(&["CVE-1"]);
+    world.push_index("multi", &[image(&["CVE-1", "CVE-2"], &[], 3), arm64]);
+    world.settings.cycle.settings.platforms = Some("linux/amd64".parse().unwrap());
+    let cycle = world.cycle(&tools);
+    let row = cycle.rows().next().unwrap();
+    assert_eq!(row.outcome, Some(ImageOutcome::Patched));
+    let [amd64, arm64] = row.platforms.as_slice() else {
+        unreachable!("{row:?}")
+    };
+    assert_eq!(amd64.outcome, Some(ImageOutcome::Patched));
+    assert_eq!(arm64.outcome, Some(ImageOutcome::LeftOut));
+    let reason = arm64.reason.as_ref().unwrap();
+    assert_eq!(reason.code, "platform-not-selected");
+    assert_eq!(arm64.scan_run_id, None);
+    assert_eq!(
+        cycle
+            .runs()
+            .filter(|run| run.id().task() == Task::Scan)
+            .count(),
+        1
+    );
+    let after = world.read("multi-2");
+    assert_eq!(
+        after["manifests"][1], before["manifests"][1],
+        "stays patched"
+    );
+    assert_ne!(after["manifests"][0], before["manifests"][0]);
+
+    // An image without any of them is left out, and says so.
+    world.settings.cycle.settings.platforms = Some("linux/s390x".parse().unwrap());
+    let cycle = world.cycle(&tools);
+    let row = cycle.rows().next().unwrap();
+    assert_eq!(row.outcome, Some(ImageOutcome::LeftOut));
+    assert_eq!(row.reason.unwrap().code, "platform-not-selected");
+    world.leaves_nothing_behind();
+}
+
 /// One platform's failure is not the others', and it keeps what it had.
 #[test]
 fn a_platform_that_cannot_be_patched_is_kept() {

@@ -31,7 +31,7 @@ impl World {
         self.alone();
         let options = CycleOptions {
             plan_only: true,
-            ..self.settings.cycle
+            ..self.settings.cycle.clone()
         };
         let prepared = || tools.prepared.load(Ordering::Relaxed);
         let prepared_before = prepared();

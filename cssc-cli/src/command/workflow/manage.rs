@@ -140,8 +140,8 @@ struct Shown {
     max_images: Option<u64>,
     patcher: PatcherKind,
     attempts: NonZeroU32,
-    /// None for all.
-    platforms: Option<PlatformSelection>,
+    /// None of them for all.
+    platforms: PlatformSelection,
     /// Whether cycles are recorded in the registry.
     record: bool,
     policy_digest: String,
@@ -164,7 +164,7 @@ impl Shown {
             max_images: settings.effective_limit().get(),
             patcher: settings.effective_patcher(),
             attempts: settings.effective_attempts(),
-            platforms: settings.platforms.clone(),
+            platforms: settings.platforms.clone().unwrap_or_default(),
             record: settings.keeps_records(),
             policy_digest: artifact.digest.to_string(),
             tasks: Task::ALL.map(Task::as_str),
@@ -409,7 +409,6 @@ impl Show {
         }
         let mut out = output::stdout();
         let next = shown.next_run.unwrap_or_default();
-        let platforms = (shown.platforms.as_ref()).map_or("all".to_owned(), ToString::to_string);
         for (name, value) in [
             ("registry", shown.registry),
             ("schedule", shown.schedule.to_string()),
@@ -421,7 +420,7 @@ impl Show {
             ("max images", ImageLimit::from(shown.max_images).to_string()),
             ("patcher", shown.patcher.to_string()),
             ("attempts", shown.attempts.to_string()),
-            ("platforms", platforms),
+            ("platforms", shown.platforms.to_string()),
             (
                 "recorded",
                 if shown.record { "yes" } else { "no" }.to_owned(),
