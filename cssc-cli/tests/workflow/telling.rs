@@ -121,6 +121,43 @@ fn a_terminal_shows_which_step_of_which_image_is_being_done() {
     assert!(shown.contains("published python:3.11-1\r\n"), "{shown}");
 }
 
+/// On a narrow terminal the last column of a table goes on below itself, and nowhere else.
+#[test]
+fn a_table_fits_a_narrow_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let typescript = folder.path().join("typescript");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
+    let command = format!(
+        "stty cols 62 rows 24; {} dry-run -r inventory:registry.json --explain node 2>/dev/null",
+        env!("CARGO_BIN_EXE_cssc")
+    );
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qec", &command])
+        .arg(&typescript)
+        .current_dir(examples);
+    terminal
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    assert!(terminal.status().unwrap().success());
+    let shown = fs::read_to_string(&typescript).unwrap();
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter(|line| !line.starts_with("Script"))
+        .collect();
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 62),
+        "{shown}"
+    );
+    let head = lines
+        .iter()
+        .find(|line| line.starts_with("REPOSITORY"))
+        .unwrap();
+    let begin = " ".repeat(head.find("VERDICT").unwrap());
+    assert!(lines.iter().any(|line| line.starts_with(&begin)), "{shown}");
+}
+
 /// What the commands print is what their schemas say.
 #[test]
 fn what_is_printed_as_json_follows_its_schema() {
