@@ -36,7 +36,8 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
-mod atomic;
+#[doc(hidden)]
+pub mod atomic;
 #[cfg(feature = "http")]
 mod bounded;
 mod budget;

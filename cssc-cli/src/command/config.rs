@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use cssc_core::Policy;
 use cssc_core::policy::{DiagnosticSeverity, POLICY_SCHEMA, POLICY_TEMPLATE, PolicyCheck};
+use cssc_registry::atomic;
 use serde::Serialize;
 
 use crate::args::LintArgs;
@@ -177,46 +178,28 @@ impl Init {
             return Ok(Answer::Yes);
         }
         let path = self.file.display();
-        let cannot =
-            |error: std::io::Error| Failure::new(format!("cannot write `{path}`: {error}"));
-        let folder = self
-            .file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(std::path::Path::new("."));
-        // Written beside and then put in place: a full disk leaves nothing half-written.
-        let mut file = tempfile::Builder::new()
-            .prefix(".cssc-")
-            .tempfile_in(folder)
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Failure::new(format!(
-                    "cannot write `{path}`: there is no folder `{}`",
-                    folder.display()
-                )),
-                // By its kind: the text of the error names the file beside.
-                kind => cannot(kind.into()),
-            })?;
-        file.write_all(POLICY_TEMPLATE.as_bytes()).map_err(cannot)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let readable = std::fs::Permissions::from_mode(0o644);
-            file.as_file().set_permissions(readable).map_err(cannot)?;
-        }
-        let placed = if self.force {
-            file.persist(&self.file)
+        let template = POLICY_TEMPLATE.as_bytes();
+        let written = if self.force {
+            atomic::write(&self.file, template)
         } else {
-            file.persist_noclobber(&self.file)
+            atomic::create(&self.file, template)
         };
-        match placed {
-            Ok(_) => {}
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
-                return Err(Failure::new(format!(
+        written.map_err(|error| {
+            Failure::new(match error.kind() {
+                ErrorKind::AlreadyExists => format!(
                     "`{path}` is there already: name another file, or replace it with --force"
-                )));
-            }
-            Err(error) => return Err(cannot(error.error)),
-        }
+                ),
+                ErrorKind::NotFound => {
+                    let folder = self.file.parent().unwrap_or(&self.file);
+                    format!(
+                        "cannot write `{path}`: there is no folder `{}`",
+                        folder.display()
+                    )
+                }
+                // By its kind: the text of the error names the file beside.
+                kind => format!("cannot write `{path}`: {}", std::io::Error::from(kind)),
+            })
+        })?;
         // There is nobody left to tell when standard error is gone.
         let _ = write!(
             anstream::stderr(),

@@ -15,45 +15,19 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .filter(|known| !known.starts_with('$'))
         .filter_map(|known| {
             let letters = letters(known);
-            let distance = distance(&word, &letters);
-            (distance <= letters.len() / 3).then_some((distance, *known))
+            // Added, left out, replaced or swapped with their neighbour.
+            let distance = strsim::osa_distance(&word, &letters);
+            (distance <= letters.chars().count() / 3).then_some((distance, *known))
         })
         .min()
         .map(|(_, known)| known)
 }
 
 /// What counts of a word.
-fn letters(word: &str) -> Vec<char> {
+fn letters(word: &str) -> String {
     let characters = word.chars().filter(|c| c.is_alphanumeric());
     let characters = characters.map(|c| c.to_ascii_lowercase());
     characters.take(LONGEST).collect()
-}
-
-/// How many letters must be added, left out, replaced or swapped with their neighbour to make
-/// one text the other.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, &from) in a.iter().enumerate() {
-        let mut row = vec![i.saturating_add(1)];
-        for (j, &to) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX);
-            let next = j.saturating_add(1);
-            let replaced = at(&last, j).saturating_add(usize::from(from != to));
-            let changed = at(&row, j).min(at(&last, next)).saturating_add(1);
-            let mut best = replaced.min(changed);
-            let neighbours = i.checked_sub(1).zip(j.checked_sub(1));
-            if let Some((i, j)) = neighbours
-                && a.get(i) == Some(&to)
-                && b.get(j) == Some(&from)
-            {
-                best = best.min(at(&before_last, j).saturating_add(1));
-            }
-            row.push(best);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Documents of a cycle as files.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use cssc_core::cycle::{CycleDocument, DocumentError, ShardResult};
+use cssc_registry::atomic;
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -78,36 +79,11 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
 /// Writes a document in place of the one that is there: whoever is killed meanwhile leaves the old
 /// one.
 pub(super) fn write(path: &Path, document: &impl Serialize) -> Result<(), Failure> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let written = tempfile::Builder::new()
-        .prefix(".cssc-")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .and_then(|mut file| {
-            let mut out = io::BufWriter::new(&mut file);
-            serde_json::to_writer(&mut out, document)?;
-            out.write_all(b"\n")?;
-            out.flush()?;
-            drop(out);
-            make_readable(file.as_file())?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
+    let written = serde_json::to_vec(document)
+        .map_err(io::Error::from)
+        .and_then(|mut text| {
+            text.push(b'\n');
+            atomic::write(path, &text)
         });
     written.map_err(|error| Failure::new(format!("cannot write `{}`: {error}", path.display())))
-}
-
-/// Who fetches it may be another user.
-#[cfg(unix)]
-fn make_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
-fn make_readable(_: &File) -> io::Result<()> {
-    Ok(())
 }
