@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{BufReader, Read};
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::error::{Kind, ScanError};
 use super::finding::{Finding, Severity};
@@ -30,7 +30,12 @@ pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanErro
     let mut json = serde_json::Deserializer::from_reader(reader);
     let mut report = Reading::default();
     let outcome = json.deserialize_any(&mut report).and_then(|()| json.end());
-    // A document that is something else is not reported as an error in its details.
+    // A document that is something else is not reported as an error in its details: a list, as
+    // Trivy wrote before schema 2, or a scalar.
+    let is_other = |error: &serde_json::Error| !report.is_object && error.is_data();
+    if outcome.as_ref().is_err_and(is_other) {
+        return Err(Kind::NotAReport.into());
+    }
     if let Some(refused) = report.refusal() {
         return Err(refused.into());
     }
@@ -44,6 +49,7 @@ pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanErro
 /// What has been read so far.
 #[derive(Debug, Default)]
 struct Reading {
+    is_object: bool,
     schema_version: Option<Version>,
     created_at: Option<Text>,
     artifact_name: Option<Text>,
@@ -201,11 +207,11 @@ impl<'de> Visitor<'de> for &mut Reading {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.is_object = true;
         while let Some(key) = map.next_key()? {
             match key {
                 Key::SchemaVersion => {
-                    once("SchemaVersion", self.schema_version.is_some())?;
-                    self.schema_version = map.next_value()?;
+                    fill(&mut self.schema_version, "SchemaVersion", &mut map)?;
                     if let Some(Version(version)) = self.schema_version
                         && version != SCHEMA_VERSION
                     {
@@ -213,18 +219,9 @@ impl<'de> Visitor<'de> for &mut Reading {
                         return Err(Error::custom("another schema version"));
                     }
                 }
-                Key::CreatedAt => {
-                    once("CreatedAt", self.created_at.is_some())?;
-                    self.created_at = map.next_value()?;
-                }
-                Key::ArtifactName => {
-                    once("ArtifactName", self.artifact_name.is_some())?;
-                    self.artifact_name = map.next_value()?;
-                }
-                Key::Metadata => {
-                    once("Metadata", self.metadata.is_some())?;
-                    self.metadata = map.next_value()?;
-                }
+                Key::CreatedAt => fill(&mut self.created_at, "CreatedAt", &mut map)?,
+                Key::ArtifactName => fill(&mut self.artifact_name, "ArtifactName", &mut map)?,
+                Key::Metadata => fill(&mut self.metadata, "Metadata", &mut map)?,
                 Key::Results => {
                     once("Results", self.results_seen)?;
                     self.results_seen = true;
@@ -236,29 +233,6 @@ impl<'de> Visitor<'de> for &mut Reading {
             }
         }
         Ok(())
-    }
-
-    // A valid document of another shape: a list, as Trivy wrote before schema 2, or a scalar.
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.not_a_report()
-    }
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.not_a_report()
-    }
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.not_a_report()
-    }
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.not_a_report()
-    }
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.not_a_report()
-    }
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.not_a_report()
-    }
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.not_a_report()
     }
 }
 
@@ -273,11 +247,6 @@ impl Reading {
         }
         self.refused.take()
     }
-
-    fn not_a_report<E: Error>(&mut self) -> Result<(), E> {
-        self.refused = Some(Kind::NotAReport);
-        Err(E::custom("not a report"))
-    }
 }
 
 /// A key that is given twice makes a report ambiguous; which of the two holds is not ours to say.
@@ -285,6 +254,17 @@ fn once<E: Error>(key: &'static str, seen: bool) -> Result<(), E> {
     if seen {
         return Err(E::duplicate_field(key));
     }
+    Ok(())
+}
+
+/// Reads the value of a key that may be given once.
+fn fill<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    place: &mut Option<T>,
+    key: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    once(key, place.is_some())?;
+    *place = map.next_value()?;
     Ok(())
 }
 
@@ -319,14 +299,8 @@ impl<'de> Visitor<'de> for OneResult<'_> {
         while let Some(key) = map.next_key()? {
             let may_be_os = class.as_ref().is_none_or(Text::is_os_packages);
             match key {
-                ResultKey::Class => {
-                    once("Class", class.is_some())?;
-                    class = map.next_value()?;
-                }
-                ResultKey::Type => {
-                    once("Type", os_type.is_some())?;
-                    os_type = map.next_value()?;
-                }
+                ResultKey::Class => fill(&mut class, "Class", &mut map)?,
+                ResultKey::Type => fill(&mut os_type, "Type", &mut map)?,
                 ResultKey::Vulnerabilities if may_be_os => {
                     once("Vulnerabilities", findings.is_some())?;
                     let findings = findings.insert(Vec::new());
