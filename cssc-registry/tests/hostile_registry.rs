@@ -98,7 +98,7 @@ fn every_way_of_paging_gives_all_tags() {
 }
 
 #[test]
-fn a_cursor_that_is_not_honoured_ends() {
+fn a_cursor_that_is_not_honored_ends() {
     // 250 tags, of which this registry gives the first 100 again and again.
     let pages = PagedTags::new(Paging::Stuck).repository("python", many_tags(250));
     let registry = start(move |request| pages.answer(request));

@@ -11,7 +11,7 @@ use super::{BOLD, GOOD, styled};
 /// Width of a day: its number and room for a mark on either side.
 const DAY: usize = 4;
 
-/// Writes the month that begins on `first`; a run day stands in brackets, coloured or not.
+/// Writes the month that begins on `first`; a run day stands in brackets, colored or not.
 pub(crate) fn write_month(
     out: &mut impl Write,
     first: NaiveDate,

@@ -24,7 +24,7 @@ pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 
-/// Standard output for text; colours are left out where they are not wanted.
+/// Standard output for text; colors are left out where they are not wanted.
 pub(crate) struct Output(Stdout);
 
 type Stdout = BufWriter<AutoStream<StdoutLock<'static>>>;

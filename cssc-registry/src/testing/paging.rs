@@ -20,7 +20,7 @@ pub enum Paging {
     Harbor,
     /// In no order, all at once, `n` ignored, no `Link`.
     Distribution2,
-    /// In order, at most 100, `last` is honoured, but there is no `Link`.
+    /// In order, at most 100, `last` is honored, but there is no `Link`.
     Unlinked,
     /// In no order, at most 100, no `Link`, and `last` is ignored: the same page for ever.
     Stuck,
