@@ -21,14 +21,14 @@ use crate::values;
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct RegistryArgs {
     /// The registry: a host (`myregistry.azurecr.io`, Azure's short form `myregistry`,
-    /// `localhost:5000`), with the namespace of an account where the registry has them
-    /// (`ghcr.io/acme`), `layout:DIR` for a tree of OCI layouts, or `inventory:FILE` for a JSON
-    /// file of tags (`-` for standard input)
+    /// `localhost:5000`), optionally with a namespace, such as that of an account (`ghcr.io/acme`),
+    /// `layout:DIR` for a tree of OCI layouts, or `inventory:FILE` for a JSON file of tags (`-` for
+    /// standard input)
     #[arg(short, long, value_name = "REGISTRY")]
     pub(crate) registry: RegistryAddress,
-    /// The user name; the password is read with `--password-stdin`. Without them:
-    /// `CSSC_REGISTRY_USERNAME` and `CSSC_REGISTRY_PASSWORD`, or `CSSC_REGISTRY_TOKEN`, or what
-    /// docker or podman have stored
+    /// The user name; the password is read with `--password-stdin`. By default
+    /// `CSSC_REGISTRY_USERNAME` and `CSSC_REGISTRY_PASSWORD`, or `CSSC_REGISTRY_TOKEN`, or the
+    /// credentials stored by docker or podman
     #[arg(
         long,
         value_name = "NAME",
@@ -39,25 +39,25 @@ pub(crate) struct RegistryArgs {
     /// Read the password from standard input
     #[arg(long, requires = "username", help_heading = "Registry options")]
     pub(crate) password_stdin: bool,
-    /// The longest one request may take with all its repetitions: `30s`, `2m`
+    /// The time limit for a request including all its retries: `30s`, `2m`
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, help_heading = "Registry options")]
     pub(crate) timeout: Duration,
-    /// The longest that listing the tags of all repositories may take
+    /// The time limit for listing the tags of all repositories
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration, help_heading = "Registry options")]
     pub(crate) list_timeout: Duration,
-    /// The most requests under way at a time
+    /// The maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = parse_concurrency, help_heading = "Registry options")]
     pub(crate) concurrency: NonZeroUsize,
-    /// Speak plain HTTP, and send credentials over it; on loopback it is tried by itself
+    /// Use plain HTTP, and send credentials over it; on loopback it is tried automatically
     #[arg(long, help_heading = "Registry options")]
     pub(crate) plain_http: bool,
-    /// Trust the certificates in this PEM file too
+    /// Also trust the certificates in this PEM file
     #[arg(long, value_name = "FILE", help_heading = "Registry options")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Do not verify who the server is
+    /// Do not verify the certificate of the server
     #[arg(long, help_heading = "Registry options")]
     pub(crate) insecure_skip_tls_verify: bool,
-    /// Show every request on standard error, without secrets
+    /// Log every request to standard error, without secrets
     #[arg(short, long, help_heading = "Registry options")]
     pub(crate) verbose: bool,
 }
@@ -82,7 +82,7 @@ impl ConfigArgs {
 pub(crate) struct PolicyArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Use the policy that is stored in the registry
+    /// Use the policy stored in the registry
     #[arg(long, conflicts_with = "config")]
     policy: bool,
 }
@@ -100,10 +100,10 @@ impl PolicyArgs {
 /// Which warnings about the policy fail it, and which are not told.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LintArgs {
-    /// Take a warning for an error: its code, or `warnings` for all; may be given several times
+    /// Treat a warning as an error: its code, or `warnings` for all; can be repeated
     #[arg(long, value_name = "CODE", value_parser = values::lint(), hide_possible_values = true)]
     deny: Vec<LintName>,
-    /// Be silent about a warning: its code, or `warnings` for all; may be given several times
+    /// Suppress a warning: its code, or `warnings` for all; can be repeated
     #[arg(long, value_name = "CODE", value_parser = values::lint(), hide_possible_values = true)]
     allow: Vec<LintName>,
 }
@@ -153,8 +153,8 @@ pub(crate) fn parse_listen(text: &str) -> Result<std::net::SocketAddr, &'static 
 /// How many images a workflow may run.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct LimitArgs {
-    /// How many images a workflow may run, or `none`; by default what the stored workflow says,
-    /// or else Azure's limit of 100
+    /// The maximum number of images of a workflow, or `none`; by default that of the stored
+    /// workflow, or else Azure's limit of 100
     #[arg(long, value_name = "N")]
     pub(crate) max_images: Option<ImageLimit>,
 }
@@ -162,7 +162,7 @@ pub(crate) struct LimitArgs {
 /// Whose reading of the rules decides.
 #[derive(Debug, Args)]
 pub(crate) struct DialectArgs {
-    /// Whose reading of the rules decides: the documentation's, or what Azure's service was
+    /// Which reading of the rules to follow: that of the documentation, or what Azure's service was
     /// observed to do
     #[arg(long, value_name = "DIALECT", default_value_t, value_parser = dialects())]
     pub(crate) dialect: Dialect,
@@ -199,7 +199,7 @@ pub(crate) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
 /// Whether what another client stored may be replaced or deleted.
 #[derive(Debug, Args)]
 pub(crate) struct TakeOverArgs {
-    /// Also replace or delete a stored policy that another client put there, such as Azure's
+    /// Also replace or delete a policy stored by another client, such as Azure's
     #[arg(long)]
     pub(crate) take_over: bool,
 }
@@ -211,16 +211,16 @@ pub(crate) enum Format {
     Table,
     /// JSON, for programs
     Json,
-    /// Values separated by tabs, one row a line
+    /// Values separated by tabs, one row per line
     Tsv,
-    /// One name a line
+    /// One name per line
     Plain,
 }
 
 /// How to print.
 #[derive(Debug, Args)]
 pub(crate) struct FormatArgs {
-    /// How to print
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
 }

@@ -16,7 +16,7 @@ use crate::source::PolicyFile;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check policies and tell everything that is wrong or doubtful about them
+    /// Check policies and report all errors and warnings
     Check(Check),
     /// Print the JSON Schema of a policy, for editors and other tools
     Schema,
@@ -31,14 +31,14 @@ pub(crate) struct Check {
     files: Vec<PolicyFile>,
     #[command(flatten)]
     lints: LintArgs,
-    /// How to print the findings
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "human")]
     output: CheckFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum CheckFormat {
-    /// Findings with the line they are about, for people
+    /// Findings with the affected line, for people
     Human,
     /// JSON, for programs
     Json,
@@ -51,7 +51,7 @@ pub(crate) struct Init {
     /// The file to write; `-` is standard output
     #[arg(default_value = PolicyFile::NAME, value_name = "FILE")]
     file: PathBuf,
-    /// Replace the file if it is there
+    /// Replace the file if it exists
     #[arg(long)]
     force: bool,
 }

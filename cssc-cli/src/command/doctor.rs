@@ -13,7 +13,7 @@ use crate::running::selection::SelectionArgs;
 use crate::running::tools::ToolArgs;
 use crate::running::{stop_on_signals, with_runner};
 
-/// Check what a cycle needs before it is needed: registry, rights, policy, tools
+/// Check in advance what a cycle needs: registry, permissions, policy, tools
 ///
 /// Takes the options of `workflow run`, and checks what a cycle with them would need. An empty blob
 /// is stored to try the right to push; no tag is written. Exit code 1 when a cycle would fail.

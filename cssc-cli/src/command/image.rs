@@ -14,8 +14,8 @@ use crate::registry::Registry;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tell of an image and each of its patches where it comes from, what it fixed and what is
-    /// attached to it
+    /// Show what an image and each of its patches was made from, what was fixed and what is
+    /// attached
     Show(Show),
 }
 

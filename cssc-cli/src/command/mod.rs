@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Answer questions about the tags of a repository
     #[command(subcommand)]
     Tags(tags::Command),
-    /// Tell what the registry knows of an image and its patches
+    /// Show what the registry records about an image and its patches
     #[command(subcommand)]
     Image(image::Command),
     /// Read and write the policy that is stored in a registry
@@ -62,17 +62,17 @@ pub(crate) enum Command {
     /// Run a policy on a schedule: scan, patch, publish
     #[command(subcommand)]
     Workflow(workflow::Command),
-    /// Run one cycle on several machines: plan it, do its shards, finish it
+    /// Run one cycle on several machines: plan it, run its shards, finish it
     #[command(subcommand)]
     Cycle(cycle::Command),
-    /// Show the runs of the tasks, and what they printed
+    /// Show the runs of the tasks and their logs
     #[command(subcommand)]
     Task(task::Command),
-    /// Check what a cycle needs before it is needed: registry, rights, policy, tools
+    /// Check in advance what a cycle needs: registry, permissions, policy, tools
     Doctor(Box<doctor::Doctor>),
     /// Print the JSON Schema of a document that a command prints or reads
     Schema(schema::Schema),
-    /// Print the completions of a shell
+    /// Print the completion script for a shell
     Completions(completions::Completions),
     /// Write the manual pages
     Man(man::Man),

@@ -19,7 +19,7 @@ use crate::source;
 pub(crate) enum Command {
     /// Print the stored policy
     Show(Show),
-    /// Store a policy in place of the one there
+    /// Store a policy, replacing the current one
     Push(Push),
     /// Delete the stored policy
     Delete(Delete),
@@ -51,7 +51,7 @@ pub(crate) struct Delete {
     registry: RegistryArgs,
     #[command(flatten)]
     take_over: TakeOverArgs,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

@@ -24,7 +24,8 @@ pub(crate) enum Command {
     Next(Next),
     /// Print the calendar of a month with the run days marked
     Calendar(Calendar),
-    /// Tell whether a run is due, for engines that only know days: exit code 0 when it is, 1 when not
+    /// Check whether a run is due, for engines whose schedules only know days: exit code 0 if it
+    /// is, 1 if not
     Due(Box<Due>),
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct Next {
     /// Runs after this time: RFC 3339, or a date [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     after: Option<DateTime<Utc>>,
-    /// How many runs
+    /// The number of runs
     #[arg(long, value_name = "K", default_value_t = 1)]
     count: usize,
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub(crate) struct Calendar {
     /// The first month, as `2024-01` [default: that of the creation]
     #[arg(long, value_name = "MONTH", value_parser = parse_month)]
     month: Option<NaiveDate>,
-    /// How many months
+    /// The number of months
     #[arg(long, value_name = "K", default_value_t = 1)]
     count: u32,
     #[command(flatten)]
@@ -66,16 +67,16 @@ pub(crate) struct Calendar {
 
 #[derive(Debug, Args)]
 pub(crate) struct Due {
-    /// How often the workflow runs, `1d` to `30d`; without it the stored workflow of the registry
-    /// says
+    /// How often the workflow runs, `1d` to `30d`; by default that of the workflow stored in the
+    /// registry
     #[arg(value_parser = values::interval(), hide_possible_values = true, requires = "created", conflicts_with = "registry", required_unless_present = "registry")]
     schedule: Option<Interval>,
     #[command(flatten)]
     created: CreatedArgs,
-    /// The time that the engine planned this for: RFC 3339, or a date [default: now]
+    /// The time for which the engine scheduled this run: RFC 3339, or a date [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<DateTime<Utc>>,
-    /// How long before that a run is still due: the time between two starts of the engine
+    /// How far back a run is still due: the time between two starts of the engine
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     within: Duration,
     #[command(flatten)]

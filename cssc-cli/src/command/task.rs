@@ -38,7 +38,7 @@ pub(crate) struct ListRuns {
     /// `canceled`, `unknown`
     #[arg(long, value_name = "STATUS", value_parser = values::status(), hide_possible_values = true)]
     run_status: Option<StatusFilter>,
-    /// At most so many
+    /// The maximum number of runs
     #[arg(long, value_name = "N")]
     top: Option<u32>,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct Logs {
     /// The run: `20260107T093000Z-3f2a.scan.17`
     #[arg(long, value_name = "RUN")]
     run_id: RunId,
-    /// Go on until the run ends
+    /// Keep printing until the run ends
     #[arg(short, long)]
     follow: bool,
 }

@@ -31,20 +31,20 @@ static IS_QUIET: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct LogArgs {
-    /// Tell of warnings and errors alone
+    /// Print only warnings and errors
     #[arg(short, long, global = true)]
     quiet: bool,
     /// When to use colors
     #[arg(long, value_name = "WHEN", default_value_t, global = true)]
     color: ColorChoice,
-    /// How to tell on standard error what happens
+    /// The format of messages on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// For people: on a terminal lines that change, elsewhere a line with its time for each step
+    /// For people: live progress on a terminal, otherwise a line with a timestamp for each step
     Text,
     /// A JSON object in each line, for programs that collect logs
     Json,

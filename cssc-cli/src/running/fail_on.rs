@@ -9,21 +9,21 @@ use crate::output;
 /// Outcomes that are to fail a cycle which did all it could.
 #[derive(Debug, Args)]
 pub(crate) struct FailOnArgs {
-    /// End with exit code 1 when any image has one of these outcomes: `vulnerable`, `end-of-life`,
-    /// `unsupported`, `left-out`; several with commas between
+    /// Exit with 1 if any image has one of these outcomes: `vulnerable`, `end-of-life`,
+    /// `unsupported`, `left-out`; separated by commas
     #[arg(long, value_name = "OUTCOMES", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// Something that can be fixed is left in it
+    /// A fixable finding is left
     Vulnerable,
-    /// Its operating system is out of service
+    /// Its operating system is no longer supported
     EndOfLife,
-    /// Nobody can say whether it is vulnerable
+    /// The scanner cannot analyze it
     Unsupported,
-    /// The policy names or matches it, and the cycle did not take care of it
+    /// The policy selects it, and the cycle does not cover it
     LeftOut,
 }
 

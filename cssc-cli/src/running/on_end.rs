@@ -15,11 +15,11 @@ use crate::registry::Registry;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tool options")]
 pub(crate) struct OnEndArgs {
-    /// A program that is told when a cycle has ended: it finds the report as JSON on its standard
-    /// input, and `CSSC_REGISTRY`, `CSSC_CYCLE`, `CSSC_STATUS` and `CSSC_SUMMARY` in its environment
+    /// A program to call when a cycle has ended: it finds the report as JSON on its standard input,
+    /// and `CSSC_REGISTRY`, `CSSC_CYCLE`, `CSSC_STATUS` and `CSSC_SUMMARY` in its environment
     #[arg(long, value_name = "PROGRAM")]
     on_end: Option<PathBuf>,
-    /// How long that program may take
+    /// The time limit for that program
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, requires = "on_end")]
     on_end_limit: Duration,
 }

@@ -15,11 +15,11 @@ use crate::source::PolicyFile;
 /// What a cycle takes, and how far it goes.
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
-    /// Take the policy from this file instead of the stored workflow, which need not exist; `-` is
+    /// Read the policy from this file instead of the stored workflow, which need not exist; `-` is
     /// standard input
     #[arg(long, value_name = "FILE")]
     config: Option<PolicyFile>,
-    /// Whose reading of the rules decides where the policy comes from a file
+    /// Which reading of the rules to follow if the policy comes from a file
     #[arg(
         long,
         value_name = "DIALECT",
@@ -28,12 +28,12 @@ pub(crate) struct SelectionArgs {
         default_value_t
     )]
     dialect: Dialect,
-    /// Take only these of the images that the policy selects: a repository, or one image of it; may
-    /// be given again
+    /// Restrict the cycle to these of the selected images: a repository, or one image of it; can be
+    /// repeated
     #[arg(long, value_name = "REPOSITORY[:TAG]")]
     only: Vec<ImageFilter>,
-    /// Stop short: `scan` writes nothing to the registry, `verify` discards the patched images once
-    /// they are judged
+    /// Stop early: `scan` writes nothing to the registry, `verify` discards the patched images once
+    /// they are verified
     #[arg(long, value_name = "STEP")]
     until: Option<UntilArg>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct SelectionArgs {
 enum UntilArg {
     /// After the scans: nothing is written to the registry
     Scan,
-    /// After the patched images were judged: no patch tag is written
+    /// After verifying the patched images: no patch tag is written
     Verify,
 }
 

@@ -35,10 +35,10 @@ pub(crate) struct ToolArgs {
     /// Trivy, which scans
     #[arg(long, value_name = "PROGRAM", default_value = "trivy")]
     trivy: PathBuf,
-    /// One more argument for Trivy; may be given again
+    /// An additional argument for Trivy; can be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     trivy_arg: Vec<String>,
-    /// What patches; by default what the stored workflow says, or else Copa
+    /// The patcher; by default that of the stored workflow, or else Copa
     #[arg(long, value_name = "PATCHER", value_parser = patchers())]
     patcher: Option<PatcherKind>,
     /// Copa
@@ -53,48 +53,47 @@ pub(crate) struct ToolArgs {
     /// How Buildah isolates the upgrade: `oci`, `rootless`, `chroot`
     #[arg(long, value_name = "ISOLATION")]
     buildah_isolation: Option<String>,
-    /// The program that patches where the patcher is `command`
+    /// The program that patches if the patcher is `command`
     #[arg(long, value_name = "PROGRAM")]
     patch_command: Option<PathBuf>,
-    /// One more argument for the patcher; may be given again
+    /// An additional argument for the patcher; can be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     patcher_arg: Vec<String>,
-    /// Patch only these platforms of an image, with commas between them, and leave the others as
-    /// they are; one without a variant stands for all variants, `all` for all platforms. By default
-    /// what the stored workflow says, or else `all`
+    /// Patch only these platforms of an image, separated by commas, and leave the others as they
+    /// are. A platform without a variant means all its variants, and `all` all platforms; by
+    /// default those of the stored workflow, or else `all`
     #[arg(long, value_name = "PLATFORMS")]
     platform: Option<PlatformSelection>,
-    /// How many images are scanned and patched side by side
+    /// How many images are scanned and patched in parallel
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     jobs: NonZeroU32,
-    /// How often a step is tried before it has failed; by default what the stored workflow says,
-    /// or else 3
+    /// How often a step is tried before it fails; by default that of the stored workflow, or else 3
     #[arg(long, value_name = "N", value_parser = parse_count)]
     attempts: Option<NonZeroU32>,
-    /// How long to wait before the next attempt
+    /// The pause before the next attempt
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pause: Duration,
-    /// How long one scan or patch may take
+    /// The time limit for a scan or patch
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     step_limit: Duration,
-    /// Publish every patched image that is still the same image, also one that fixes nothing
+    /// Publish every patched image that is still the same image, even if it fixes nothing
     #[arg(long)]
     no_verify: bool,
-    /// A program that tries each patched image before it is published; it finds what to try in its
-    /// environment, and ends with 0 when the image is fit
+    /// A program that tests each patched image before it is published; it finds the image in its
+    /// environment, and exits with 0 if the image is acceptable
     #[arg(long, value_name = "PROGRAM")]
     test_command: Option<PathBuf>,
-    /// How long one test may take
+    /// The time limit for a test
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, requires = "test_command")]
     test_limit: Duration,
-    /// A program that signs each patched image before it has a tag; it finds the image, by its
-    /// digest, in its environment
+    /// A program that signs each patched image before it is tagged; it finds the image, by digest,
+    /// in its environment
     #[arg(long, value_name = "PROGRAM")]
     sign_command: Option<PathBuf>,
-    /// Whether to attach to patched images what was fixed, where they come from, the scans and an SBOM
+    /// Whether to attach VEX, provenance, scans and an SBOM to patched images
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = AttachArg::Auto)]
     attach: AttachArg,
-    /// Replace a floating patch tag although nothing in it shows what it was made from
+    /// Replace a floating patch tag even if nothing records what it was made from
     #[arg(long)]
     adopt: bool,
 }
@@ -122,9 +121,9 @@ impl Patchers for Tools {
 /// When to attach something to patched images.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum AttachArg {
-    /// Where the registry has an API for referrers
+    /// If the registry supports the referrers API
     Auto,
-    /// Also where it has none, by way of tags named `sha256-…`
+    /// To any registry, falling back to tags named `sha256-…`
     Always,
     /// Not at all
     Never,

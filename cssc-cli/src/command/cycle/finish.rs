@@ -19,7 +19,7 @@ use crate::running::fail_on::FailOnArgs;
 use crate::running::on_end::OnEndArgs;
 use crate::running::progress::tell_end;
 
-/// Put the results of the shards together, clear away what is left, and report
+/// Merge the results of the shards, clean up, and report
 #[derive(Debug, Args)]
 pub(crate) struct Finish {
     #[command(flatten)]
@@ -27,16 +27,16 @@ pub(crate) struct Finish {
     /// The cycle document
     #[arg(long, value_name = "FILE")]
     cycle: PathBuf,
-    /// The results of the shards, or folders that hold them; a shard without one has failed
+    /// The results of the shards, or folders that contain them; a shard without a result has failed
     #[arg(value_name = "RESULT")]
     results: Vec<PathBuf>,
-    /// How to write the report
+    /// The format of the report
     #[arg(long, value_name = "FORMAT", default_value = "markdown")]
     format: ReportFormat,
-    /// Keep no record of the cycle in the registry
+    /// Do not keep a record of the cycle in the registry
     #[arg(long)]
     no_record: bool,
-    /// How many cycles are kept in the registry, the newest
+    /// How many of the newest cycles are kept in the registry
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEPT, value_parser = parse_count)]
     keep_records: NonZeroU32,
     #[command(flatten)]

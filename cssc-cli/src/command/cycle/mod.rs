@@ -14,11 +14,11 @@ use crate::exit::{Failure, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Plan a cycle and write the document that every worker gets
+    /// Plan a cycle and write the document for the workers
     Plan(plan::Plan),
-    /// Do one shard of a planned cycle
+    /// Run one shard of a planned cycle
     Run(Box<run::Run>),
-    /// Put the results of the shards together, clear away what is left, and report
+    /// Merge the results of the shards, clean up, and report
     Finish(finish::Finish),
     /// Print the JSON Schema of a document
     Schema(schema::Schema),

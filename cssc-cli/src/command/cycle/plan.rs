@@ -20,7 +20,7 @@ use crate::running::selection::SelectionArgs;
 use crate::running::tools::Tools;
 use crate::running::{stop_on_signals, with_runner};
 
-/// Plan a cycle and write the document that every worker gets
+/// Plan a cycle and write the document for the workers
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     selection: SelectionArgs,
     #[command(flatten)]
     limit: LimitArgs,
-    /// Into how many shards to cut the cycle: as many workers can do it side by side
+    /// The number of shards: as many workers can share the cycle
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     shards: NonZeroU32,
     /// The file to write the cycle document to

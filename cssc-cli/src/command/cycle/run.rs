@@ -19,7 +19,7 @@ use crate::running::progress::Progress;
 use crate::running::tools::ToolArgs;
 use crate::running::{stop_on_signals, with_runner};
 
-/// Do one shard of a planned cycle
+/// Run one shard of a planned cycle
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -27,12 +27,12 @@ pub(crate) struct Run {
     /// The cycle document
     #[arg(long, value_name = "FILE")]
     cycle: PathBuf,
-    /// Which shard: `2/8`, or `2`; by default what `CI_NODE_INDEX` (from 1) or
-    /// `JOB_COMPLETION_INDEX` (from 0) say
+    /// The shard: `2/8`, or `2`; by default that of `CI_NODE_INDEX` (from 1) or
+    /// `JOB_COMPLETION_INDEX` (from 0)
     #[arg(long, value_name = "I/N")]
     shard: Option<ShardArg>,
-    /// The file to write the result to, after each image; what it says is done already is not
-    /// done again
+    /// The file for the result, written after each image; images that it lists as done are not
+    /// repeated
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]

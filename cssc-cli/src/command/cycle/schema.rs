@@ -9,7 +9,7 @@ use crate::output;
 /// Print the JSON Schema of a document
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Of which document
+    /// The document
     #[arg(value_name = "DOCUMENT", default_value = "cycle")]
     document: Document,
 }

@@ -31,13 +31,14 @@ pub(crate) struct DryRun {
     schedule: Option<cssc_core::Interval>,
     #[command(flatten)]
     created: CreatedArgs,
-    /// Whose reading of the rules decides: the documentation's, or what Azure's service was
-    /// observed to do; by default the stored workflow's, or the documentation's
+    /// Which reading of the rules to follow: that of the documentation, or what Azure's service was
+    /// observed to do; by default that of the stored workflow, or else the documentation
     #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     dialect: Option<Dialect>,
     #[command(flatten)]
     limit: LimitArgs,
-    /// Tell of every tag why it is or is not patched; of those of one repository, or of one tag
+    /// Explain for every tag, for those of one repository, or for one tag, why it is or is not
+    /// patched
     #[arg(long, value_name = "REPOSITORY[:TAG]", num_args = 0..=1, conflicts_with = "diff_dialects")]
     #[expect(
         clippy::option_option,

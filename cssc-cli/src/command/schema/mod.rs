@@ -14,7 +14,7 @@ const OUTPUT_SCHEMA: &str = include_str!("output.schema.json");
 /// Print the JSON Schema of a document that a command prints or reads
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Of which document
+    /// The document
     #[arg(value_name = "DOCUMENT")]
     document: Document,
 }
@@ -49,7 +49,7 @@ enum Document {
     Workflow,
     /// What `workflow list` prints
     Images,
-    /// What `workflow report --format json` prints, and `--on-end` hands on
+    /// What `workflow report --format json` prints, and `--on-end` passes on
     Report,
     /// What `task list-runs` prints
     Runs,

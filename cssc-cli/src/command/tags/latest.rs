@@ -23,12 +23,12 @@ use crate::registry::Registry;
 /// The most that is read from standard input.
 const MAX_INPUT: u64 = 16 << 20;
 
-/// Print the newest patched tag, what a deployment should use; the original if there is none
+/// Print the newest patched tag, which a deployment should use, or the original if there is none
 #[derive(Debug, Args)]
 pub(crate) struct Latest {
-    /// The repository, or one original tag of it; `-` reads references from standard input, one a
-    /// line, such as `python:3.11-1` or `registry.example.com/python:3.11-1@sha256:…`, and ends with
-    /// exit code 1 when one of them is behind
+    /// The repository, or one original tag of it; `-` reads references from standard input, one per
+    /// line, such as `python:3.11-1` or `registry.example.com/python:3.11-1@sha256:…`, and exits
+    /// with 1 if one of them is behind
     #[arg(value_name = "REPOSITORY[:TAG]")]
     image: AskedImages,
     /// Print the digest of the newest patched tag as well

@@ -20,7 +20,8 @@ use crate::registry::Registry;
 pub(crate) enum Command {
     /// List original tags with their patches
     List(Question),
-    /// Print the newest patched tag, what a deployment should use; the original if there is none
+    /// Print the newest patched tag, which a deployment should use, or the original if there is
+    /// none
     Latest(latest::Latest),
     /// Print the tag the next patch would get
     Next(Question),

@@ -29,7 +29,7 @@ pub(crate) struct TypeArgs {
 /// Where runs and logs are kept.
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
-    /// The file in which runs and logs are kept; by default one in the state folder of the user
+    /// The file for runs and logs; by default one in the user's state folder
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
@@ -89,14 +89,14 @@ pub(crate) struct CycleArgs {
     pub(crate) tools: ToolArgs,
     #[command(flatten)]
     on_end: OnEndArgs,
-    /// Forget all but the newest runs, so many at least
+    /// Keep at least this many of the newest runs, and delete the others
     #[arg(long, value_name = "N", help_heading = "Tool options")]
     keep_runs: Option<u32>,
-    /// Keep a record of each cycle in the registry, so that `list` and `report` answer on any
-    /// machine; by default what the stored workflow says, or else none
+    /// Keep a record of each cycle in the registry, so that `list` and `report` work on any
+    /// machine; by default as the stored workflow says, or else not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Tool options")]
     record: Option<bool>,
-    /// How many cycles are kept in the registry, the newest
+    /// How many of the newest cycles are kept in the registry
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEPT, value_parser = parse_count, help_heading = "Tool options")]
     keep_records: NonZeroU32,
 }

@@ -15,7 +15,7 @@ use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
 
-/// Write the files that have an engine run the stored workflow in shards
+/// Generate the files with which an engine runs the stored workflow in shards
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The engine
@@ -25,20 +25,20 @@ pub(crate) struct Export {
     registry: RegistryArgs,
     #[command(flatten)]
     workflow_type: TypeArgs,
-    /// How many workers do a cycle side by side
+    /// How many workers share a cycle
     #[arg(long, value_name = "N", default_value = "4", value_parser = parse_count)]
     shards: NonZeroU32,
-    /// The container image with cssc, trivy and the patcher that the jobs run in; without it they
-    /// must be on the machines
+    /// The container image for the jobs, with cssc, trivy and the patcher; without it they must be
+    /// installed on the machines
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// The label of the runners, for GitHub
     #[arg(long, value_name = "LABEL", default_value = "ubuntu-latest")]
     runner: String,
-    /// The folder below which the files are written
+    /// The folder under which the files are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Also replace files that an export has not written
+    /// Also replace files that were not written by an export
     #[arg(long)]
     force: bool,
     /// Options of `cssc cycle run`, for every shard
@@ -52,7 +52,7 @@ enum EngineArg {
     Github,
     /// GitLab CI/CD
     Gitlab,
-    /// A cron job of Kubernetes
+    /// A Kubernetes CronJob
     Kubernetes,
     /// Argo Workflows
     Argo,

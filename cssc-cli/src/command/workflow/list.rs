@@ -16,7 +16,7 @@ use crate::output;
 use crate::output::rows::{self, Row};
 use crate::values;
 
-/// Show the images of the current cycle and how they stand
+/// Show the images of the current cycle and their status
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -45,20 +45,20 @@ pub(crate) struct Report {
     /// The cycle, `20260107T093000Z-3f2a`; the current one by default
     #[arg(long, value_name = "CYCLE")]
     cycle: Option<CycleId>,
-    /// How to write it
+    /// The format
     #[arg(long, value_name = "FORMAT", default_value = "markdown")]
     format: ReportFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// One page of HTML, for people: it needs no network and no script
+    /// A single page of HTML, for people: it needs neither network nor scripts
     Html,
     /// JSON, for programs
     Json,
     /// `JUnit` XML, for CI
     Junit,
-    /// SARIF 2.1.0 of the findings that can be fixed and are left, for code scanning
+    /// SARIF 2.1.0 of the fixable findings that are left, for code scanning
     Sarif,
     /// Markdown, for people
     Markdown,

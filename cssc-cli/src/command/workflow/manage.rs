@@ -30,7 +30,7 @@ use crate::values;
 /// How a cycle is begun by the way.
 #[derive(Debug, Args)]
 struct AtOnceArgs {
-    /// Run a cycle at once, in the foreground
+    /// Run a cycle immediately, in the foreground
     #[arg(long)]
     run_immediately: bool,
     /// With --run-immediately: leave the cycle to `cssc workflow serve`
@@ -109,7 +109,7 @@ pub(crate) struct Delete {
     state: StateArgs,
     #[command(flatten)]
     take_over: TakeOverArgs,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

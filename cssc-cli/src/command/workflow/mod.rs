@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Update(Box<manage::Update>),
     /// Show the schedule, the next run and the tasks
     Show(manage::Show),
-    /// Show the images of the current cycle and how they stand
+    /// Show the images of the current cycle and their status
     List(list::List),
     /// Delete the policy from the registry, and the runs
     Delete(manage::Delete),
@@ -32,11 +32,11 @@ pub(crate) enum Command {
     CancelRun(manage::CancelRun),
     /// Run one cycle now, or finish the one that was stopped
     Run(Box<run::Run>),
-    /// Run the cycles when their time comes, until stopped
+    /// Run cycles on schedule until stopped
     Serve(Box<run::Serve>),
     /// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
     Report(list::Report),
-    /// Write the files that have an engine run the stored workflow in shards
+    /// Generate the files with which an engine runs the stored workflow in shards
     Export(Box<export::Export>),
 }
 

@@ -33,13 +33,13 @@ pub(crate) struct Run {
     cycle: CycleArgs,
 }
 
-/// Run the cycles when their time comes, until stopped
+/// Run cycles on schedule until stopped
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     cycle: CycleArgs,
-    /// Show how things stand at this address, and answer `/healthz` and `/metrics`:
-    /// `127.0.0.1:9090`, or `0.0.0.0:9090` for all who reach this machine
+    /// Serve the status page, `/healthz` and `/metrics` at this address: `127.0.0.1:9090`, or
+    /// `0.0.0.0:9090` for everyone who can reach this machine
     #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
 }
