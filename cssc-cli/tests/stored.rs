@@ -130,7 +130,7 @@ fn what_another_client_stored_is_replaced_only_when_that_is_said() {
         let (code, said) = change(folder.path(), command);
         assert_eq!(
             said,
-            "error: the stored policy was put there by another client: take it over, or leave it \
+            "error: the stored policy belongs to another client: take it over, or leave it \
              alone (--take-over does the first)\n"
         );
         assert_eq!(code, Some(1));

@@ -228,7 +228,7 @@ fn globs_beyond_the_limit_are_refused_once() {
         .iter()
         .map(|found| &*found.message)
         .collect();
-    assert_eq!(messages, ["a policy may hold at most 1000 globs"]);
+    assert_eq!(messages, ["a policy may contain at most 1000 globs"]);
     assert_eq!(checked.diagnostics[0].pointer, "/repositories/0/tags/1000");
 }
 

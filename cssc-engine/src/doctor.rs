@@ -271,16 +271,19 @@ fn selected(plan: &Plan) -> Check {
 fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
     let client = context.registry;
     let pushed = client.put_blob(repository, b"{}");
-    let good = |_| format!("`{repository}` can be written to");
+    let good = |_| format!("`{repository}` is writable");
     on_check(Check::of(Subject::Push, pushed, good, Health::Bad));
     on_check(deletion(repository, context));
     on_check(match client.has_referrers_api(repository) {
-        Ok(true) => Check::new(Subject::Referrers, Health::Good, "the registry has the API"),
+        Ok(true) => Check::new(
+            Subject::Referrers,
+            Health::Good,
+            "the registry supports the referrers API",
+        ),
         Ok(false) => Check::new(
             Subject::Referrers,
             Health::Doubtful,
-            "the registry has no API for referrers: nothing is attached to patched images unless \
-             that is asked for",
+            "the registry does not support the referrers API: nothing is attached to patched images by default",
         ),
         Err(error) => Check::new(Subject::Referrers, Health::Doubtful, error.to_string()),
     });
@@ -289,7 +292,7 @@ fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn
 fn deletion(repository: &Repository, context: &StepContext<'_>) -> Check {
     let asked = check_deletion(context.registry, repository).map_err(|error| {
         format!(
-            "{error}: tags of candidates stay in the registry, emptied, until they are used again"
+            "{error}: the tags of candidates remain in the registry, emptied, until they are reused"
         )
     });
     let good = |()| format!("what is stored in `{repository}` can be deleted");

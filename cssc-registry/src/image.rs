@@ -69,7 +69,7 @@ impl Image {
     /// without an image, a manifest of Docker's schema 1, or no manifest at all.
     pub fn read(manifest: &Manifest) -> Result<Self, NotAnImage> {
         let document: Map<String, Value> = serde_json::from_slice(&manifest.bytes)
-            .map_err(|_| NotAnImage("its manifest is no JSON object".to_owned()))?;
+            .map_err(|_| NotAnImage("its manifest is not a JSON object".to_owned()))?;
         let stated = document.get("mediaType").and_then(Value::as_str);
         let media_type = stated.unwrap_or(&manifest.media_type).to_owned();
         if let Some(kind) = document.get("artifactType").and_then(Value::as_str) {
@@ -419,7 +419,11 @@ mod tests {
                 "a manifest of Docker's schema 1",
             ),
             ("text/html", json!({}), "of media type `text/html`"),
-            (IMAGE_MANIFEST, json!([]), "its manifest is no JSON object"),
+            (
+                IMAGE_MANIFEST,
+                json!([]),
+                "its manifest is not a JSON object",
+            ),
         ] {
             assert_eq!(read(media_type, &document).unwrap_err().to_string(), text);
         }

@@ -425,7 +425,7 @@ impl RegistryClient for LayoutRegistry {
         if let Reference::Digest(digest) = reference {
             if !crate::digest::matches(digest, &manifest.bytes) {
                 return Err(RegistryError::input(format!(
-                    "the manifest to write is not what `{digest}` names"
+                    "the manifest to write does not match `{digest}` names"
                 )));
             }
             descriptor.digest = digest.clone();
@@ -461,7 +461,7 @@ impl RegistryClient for LayoutRegistry {
             Ok(bytes)
         } else {
             Err(RegistryError::answer(format!(
-                "the content of `{repository}@{}` is not what its digest says",
+                "the content of `{repository}@{}` does not match its digest",
                 blob.digest
             )))
         }
@@ -839,7 +839,7 @@ mod tests {
         let error = registry.get_blob(&name, &layer, 5).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the content of `a@{digest}` is not what its digest says")
+            format!("the content of `a@{digest}` does not match its digest")
         );
     }
 }

@@ -140,14 +140,13 @@ fn a_tls_failure_on_loopback_names_its_cause() {
             "good",
             &[][..],
             OciOptions::default(),
-            "its certificate is signed by nobody known; if you trust who signed it, name a file \
-             with that certificate",
+            "its certificate is signed by an unknown authority; if you trust it, name a file with the certificate of that authority",
         ),
         (
             "other",
             &[],
             OciOptions::default(),
-            "its certificate signs itself; if you trust it, name a file with it",
+            "its certificate is self-signed; if you trust it, name a file with it",
         ),
         (
             "other",
@@ -159,19 +158,19 @@ fn a_tls_failure_on_loopback_names_its_cause() {
             "good",
             &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
             trusting("ca.pem"),
-            "it speaks only versions of TLS that are not safe; TLS 1.2 or 1.3 is needed",
+            "it only supports insecure versions of TLS; TLS 1.2 or 1.3 is required",
         ),
         (
             "good",
             &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"],
             trusting("ca.pem"),
-            "it accepts none of the TLS cipher suites that are safe",
+            "it supports none of the secure TLS cipher suites",
         ),
         (
             "good",
             &["-Verify", "1", "-verify_return_error"],
             trusting("ca.pem"),
-            "it wants a certificate of the client, which is not supported",
+            "it requires a client certificate, which is not supported",
         ),
     ] {
         let server = Server::start(folder.path(), certificate, arguments);

@@ -207,7 +207,7 @@ fn tls_and_a_password() {
             .credential(Credential::password(USER, "hunter2")),
     );
     assert!(
-        reason.ends_with("the credentials shown were those given"),
+        reason.ends_with("the credentials used were those given"),
         "{reason}"
     );
     assert!(!reason.contains("hunter2"));

@@ -83,7 +83,7 @@ fn variables_and_files() {
     let told = list(&[me, ("CSSC_REGISTRY_PASSWORD", "wrong")]);
     assert!(
         told.ends_with(
-            "the credentials shown were those in `CSSC_REGISTRY_USERNAME` and \
+            "the credentials used were those in `CSSC_REGISTRY_USERNAME` and \
              `CSSC_REGISTRY_PASSWORD`"
         ),
         "{told}"
@@ -151,7 +151,7 @@ fn helpers() {
     );
     assert_eq!(
         ask("echo hunter2", for_all),
-        "the credential helper `test` did not print what helpers print"
+        "the credential helper `test` did not print valid credentials"
     );
     let begun = Instant::now();
     // One that hangs, and one that leaves behind what holds its output open.
@@ -182,7 +182,7 @@ fn certificates_and_proxies() {
     let told = list(&registry.host(), home.path(), &me);
     assert_eq!(
         told,
-        "no secure connection to `HOST`: its certificate signs itself; if you trust it, \
+        "no secure connection to `HOST`: its certificate is self-signed; if you trust it, \
          name a file with it"
     );
     let trusting = [me[0], me[1], ("SSL_CERT_FILE", certificate)];

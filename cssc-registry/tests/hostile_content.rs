@@ -381,7 +381,7 @@ fn pages_of_referrers_end() {
     let (start, circle) = (page.clone(), page.clone());
     let circle = referrers(move || linked(&start), move |_| linked(&circle)).unwrap_err();
     assert!(
-        circle.ends_with("`HOST` pages in a circle: the same page was named twice"),
+        circle.ends_with("`HOST` pages form a cycle: the same page was named twice"),
         "{circle}"
     );
     // Pages without a referrer, each of which leads to another.
@@ -393,7 +393,7 @@ fn pages_of_referrers_end() {
     };
     let endless = referrers(move || linked(&start), endless).unwrap_err();
     assert!(
-        endless.ends_with("`HOST` pages without end: stopped after 200 pages of referrers"),
+        endless.ends_with("`HOST` pages do not end: stopped after 200 pages of referrers"),
         "{endless}"
     );
     let start = page.clone();

@@ -225,7 +225,7 @@ fn cursors_without_end_are_reported() {
     });
     assert_eq!(
         unavailable(&circle, options()),
-        "`HOST` pages in a circle: the same page was named twice"
+        "`HOST` pages form a cycle: the same page was named twice"
     );
     let endless = |tags: fn(usize) -> String| {
         let count = AtomicUsize::new(0);
@@ -238,7 +238,7 @@ fn cursors_without_end_are_reported() {
     for tags in [|_| String::new(), |_| "\"same\"".to_owned()] {
         assert!(
             unavailable(&endless(tags), options())
-                .starts_with("`HOST` pages without end: 16 pages in a row brought no new tag")
+                .starts_with("`HOST` pages do not end: 16 pages in a row brought no new tag")
         );
     }
     // New tags for ever, in pages of a megabyte.
@@ -248,7 +248,7 @@ fn cursors_without_end_are_reported() {
     });
     let reason = unavailable(&large, options());
     assert!(
-        reason.starts_with("`HOST` pages without end: stopped after "),
+        reason.starts_with("`HOST` pages do not end: stopped after "),
         "{reason}"
     );
 }
@@ -276,7 +276,7 @@ fn links_lead_nowhere_else() {
         let registry = start(move |_| Reply::json(TAGS).header("link", link));
         assert_eq!(
             unavailable(&registry, options()),
-            "`HOST` continues its list of tags at what is no address"
+            "`HOST` continues its list of tags at an invalid address"
         );
     }
     assert_eq!(elsewhere.connection_count(), 0);
@@ -784,7 +784,7 @@ fn azure_after_az_acr_login() {
     assert_eq!(
         unavailable(&registry, old),
         "the token service of `HOST` refused: `HOST` answered 400 Bad Request \
-         (TOKEN_INVALID: so it is); the credentials shown were those given"
+         (TOKEN_INVALID: so it is); the credentials used were those given"
     );
 }
 
@@ -799,11 +799,11 @@ fn a_token_service_that_fails_is_reported_as_that() {
         (Reply::json("{}"), "failed: `HOST` answered without a token"),
         (
             Reply::json("[]"),
-            "failed: `HOST` did not answer in the JSON expected",
+            "failed: `HOST` did not answer with the expected JSON",
         ),
         (
             Reply::json(r#"{"token": "a\r\nb: c"}"#),
-            "failed: `HOST` gave a token that is none",
+            "failed: `HOST` returned an invalid token",
         ),
         (Reply::raw("no"), "failed: `HOST` does not answer in HTTP"),
         (
@@ -824,7 +824,10 @@ fn a_token_service_that_fails_is_reported_as_that() {
 #[test]
 fn odd_challenges() {
     for (challenge, reason) in [
-        ("", "answered 401 Unauthorized without saying what it wants"),
+        (
+            "",
+            "answered 401 Unauthorized without saying which authentication it requires",
+        ),
         (
             "Negotiate",
             "answered 401 Unauthorized and wants `negotiate`, which is not supported",
@@ -839,12 +842,12 @@ fn odd_challenges() {
         ),
         (
             "Bearer realm=\"/token\"",
-            "names `/token` as its token service, which is no address",
+            "names `/token` as its token service, which is not an address",
         ),
         (
             "Bearer realm=\"http://tokens.example.com/\"",
             "wants credentials to be sent to `tokens.example.com` over plain HTTP, \
-             which is done only if plain HTTP is asked for",
+             which is only done if plain HTTP is enabled",
         ),
     ] {
         let registry =
@@ -946,7 +949,7 @@ fn redirects_end() {
     let nowhere = start(|_| Reply::new(302).header("location", "ftp://example.com/"));
     assert_eq!(
         unavailable(&nowhere, options()),
-        "`HOST` redirects to what is no address"
+        "`HOST` redirects to an invalid address"
     );
 }
 
@@ -983,7 +986,7 @@ fn lying_digests_and_lengths() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot read `python:a`: the content of `{}/python:a` is not what its digest says",
+            "cannot read `python:a`: the content of `{}/python:a` does not match its digest",
             lying.host()
         )
     );

@@ -78,7 +78,7 @@ impl ListRuns {
             RowStatus::Failed => Ok(Status::Failed),
             RowStatus::Canceled => Ok(Status::Canceled),
             other => Err(Failure::new(format!(
-                "no run is ever `{other}`: that is said of images, by `cssc workflow list`"
+                "runs are never `{other}`: that is a status of images, in `cssc workflow list`"
             ))),
         });
         let filter = RunFilter {

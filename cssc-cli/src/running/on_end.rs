@@ -60,6 +60,6 @@ impl OnEndArgs {
 /// That the program has not done its work.
 pub(crate) fn not_told(reason: &str) {
     output::warning(&format!(
-        "nobody was told that the cycle has ended: {reason} (--on-end)"
+        "the end of the cycle was not reported: {reason} (--on-end)"
     ));
 }

@@ -23,7 +23,7 @@ pub(crate) fn stop_on_signals() -> Result<StopToken, Failure> {
                 std::process::exit(signal.saturating_add(128));
             }
             asked.stop(Interrupt::Stopped);
-            output::note("stopping; once more to stop at once");
+            output::note("stopping; signal again to stop immediately");
         }
     });
     Ok(stop)

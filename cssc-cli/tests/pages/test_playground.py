@@ -61,7 +61,7 @@ def test_the_plan_is_that_of_the_command(browser: Browser, site: str) -> None:
     summary = page.locator("#pg-summary").inner_text()
     assert summary == "3 images, 1 skipped, 1 not found; incremental tags"
     why = {f"{row[0]}:{row[1]}": row[3] for row in rows(page, "#pg-why")}
-    assert "`3.9`, which is not there" in why["python:3.9-4"]
+    assert "`3.9`, which does not exist" in why["python:3.9-4"]
     page.screenshot(path=SCREENSHOTS / "playground.png", full_page=True)
 
 

@@ -108,7 +108,7 @@ IMAGES = [
         [finding(4, "medium", "2026-01-01T00:00:00Z"), finding(5, "critical", "2026-01-05T00:00:00Z")],
     ),
     image("old:1", "end-of-life", "end of service life"),
-    image("redis:*", "left-out", "the registry has nothing of this name"),
+    image("redis:*", "left-out", "the registry has no image of this name"),
 ]
 
 

@@ -43,7 +43,7 @@ fn the_doctor_finds_what_a_cycle_needs() {
         ("registry", "answers"),
         ("policy", "images selected: 1"),
         ("pull", "an image of each repository can be read, 1 in all"),
-        ("push", "`python` can be written to"),
+        ("push", "`python` is writable"),
         ("scanner", "trivy "),
         ("patcher", "copa "),
         (

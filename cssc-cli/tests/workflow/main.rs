@@ -345,7 +345,7 @@ fn one_runner_at_a_time_and_canceled_from_elsewhere() {
     let canceled = bench.said("workflow cancel-run").exits(0);
     assert_eq!(
         canceled.err,
-        "note: whoever runs the cycle is asked to cancel it\n"
+        "note: the process that runs the cycle has been asked to cancel it\n"
     );
     let (code, said) = first.end();
     assert_eq!(code, Some(1), "{said}");
@@ -424,7 +424,7 @@ fn what_tools_do_wrong_is_named() {
     let expected = [
         "flood:1.0 Succeeded Succeeded flood:1.0-1",
         "exit1:1.0 Succeeded Succeeded exit1:1.0-1",
-        "unpushed:1.0 Succeeded Skipped the patcher made no image",
+        "unpushed:1.0 Succeeded Skipped the patcher produced no image",
     ];
     assert_eq!(well, expected);
     bench.has_tags("flood", &["1.0", "1.0-1"]);
@@ -573,7 +573,7 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
         let mut file = fs::File::create(&filler).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     };
-    let what = "the disk is full; free some space and start again, what was recorded is kept";
+    let what = "the disk is full; free some space and start again; existing records are kept";
     use_up();
     let full = bench.said("workflow run --attempts 1").exits(2);
     assert!(full.err.contains(what), "{}", full.err);
@@ -764,7 +764,7 @@ fn a_program_is_told_when_a_cycle_has_ended() {
         fs::set_permissions(&sleeper, fs::Permissions::from_mode(0o755)).unwrap();
         let options = options.replace("sleep-long", &sleeper.display().to_string());
         let said = bench.said(&format!("workflow run {options}")).exits(0);
-        let warning = "warning: nobody was told that the cycle has ended: ";
+        let warning = "warning: the end of the cycle was not reported: ";
         assert!(said.err.contains(warning), "{}", said.err);
         assert!(said.err.contains(why), "{}", said.err);
         assert!(

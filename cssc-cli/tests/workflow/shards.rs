@@ -129,7 +129,7 @@ fn a_cycle_in_shards_and_its_record() {
     let cycle = planned["cycle"].as_str().unwrap();
     assert_eq!(
         listed.err,
-        format!("note: cycle {cycle}, as the registry has recorded it\n")
+        format!("note: cycle {cycle}, from its record in the registry\n")
     );
     let report = bench.elsewhere(&format!("workflow report --cycle {cycle} --format json"));
     assert_eq!(report.exits(0).json(), finished.json());

@@ -67,7 +67,7 @@ fn lines_for_people_have_times_and_quiet_leaves_warnings() {
     let failed = "scan failed: ";
     let failed = told.lines().find(|line| line.contains(failed)).unwrap();
     assert!(
-        failed.ends_with(" (attempt 1, it is tried again)"),
+        failed.ends_with(" (attempt 1, it will be retried)"),
         "{failed}"
     );
     assert_eq!(

@@ -97,7 +97,7 @@ impl LeftOutReason {
 impl fmt::Display for LeftOutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("the registry has nothing of this name"),
+            Self::NotFound => f.write_str("the registry has no image of this name"),
             Self::Skipped(reason) => f.write_str(reason.describe()),
             Self::Unavailable(error) => error.fmt(f),
             Self::NotAnImage(what) => write!(f, "not a container image: {what}"),

@@ -84,7 +84,7 @@ impl fmt::Display for Reason {
             Self::Skip(skip) => skip.fmt(f),
             Self::Unsupported(why) => why.fmt(f),
             Self::Withheld(why) => why.fmt(f),
-            Self::NothingMade => f.write_str("the patcher made no image"),
+            Self::NothingMade => f.write_str("the patcher produced no image"),
             Self::OriginalMoved(patch) => write!(
                 f,
                 "no fixable OS finding; the original has moved, and `{patch}` was made from an \
@@ -108,7 +108,7 @@ impl fmt::Display for Reason {
             Self::Exhausted => NoNextTag::Exhausted.fmt(f),
             Self::TagTaken(tag) => write!(
                 f,
-                "the tag `{tag}` was made by somebody else during this cycle; the next cycle \
+                "the tag `{tag}` was created by someone else during this cycle; the next cycle \
                  scans it"
             ),
             Self::OverLimit(exceeded) => exceeded.fmt(f),

@@ -291,7 +291,7 @@ impl Cycle {
         let standing = self.image_standing(index)?;
         let platforms: Vec<_> = self.platform_standings(index)?.collect();
         let worst = platforms.iter().max_by_key(|one| one.outcome);
-        // What is not done yet tells why it is tried again.
+        // What is not done yet tells why it will be retried.
         let open = platforms.iter().find(|one| one.outcome.is_none());
         let reason = open.or(worst)?.reason.as_deref();
         let scans = platforms.iter().map(|one| one.scan_run.finished);

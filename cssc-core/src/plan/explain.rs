@@ -30,16 +30,16 @@ pub enum Verdict<'a> {
         /// Whether the original is an image of the plan.
         is_selected: bool,
     },
-    /// It reads as a patch of a tag that is not there.
+    /// It looks like a patch of a tag that is not there.
     BaseMissing {
-        /// The tag it reads as a patch of.
+        /// The tag it looks like a patch of.
         original: TagRef<'a>,
         /// Whether it looks like a date, such as `2024-01-15`, so that somebody likely meant one.
         is_date: bool,
     },
-    /// It reads as a patch of a tag that is never an original: reserved for patches, or auxiliary.
+    /// It looks like a patch of a tag that is never an original: reserved for patches, or auxiliary.
     BaseReserved {
-        /// The tag it reads as a patch of.
+        /// The tag it looks like a patch of.
         original: TagRef<'a>,
     },
     /// It is reserved for patches of the convention that the policy does not use.
@@ -95,7 +95,7 @@ impl fmt::Display for Verdict<'_> {
                 is_selected: false,
             } => write!(f, "patch of `{original}`, which is not selected"),
             Self::BaseMissing { original, is_date } => {
-                write!(f, "reads as a patch of `{original}`, which is not there")?;
+                write!(f, "looks like a patch of `{original}`, which does not exist")?;
                 if *is_date {
                     f.write_str("; if a date is meant, write it without dashes, as in `20240115`")?;
                 }
@@ -106,7 +106,7 @@ impl fmt::Display for Verdict<'_> {
                     Some(_) => "itself a patch tag and ",
                     None => "",
                 };
-                write!(f, "reads as a patch of `{original}`, which is {itself}never an original")
+                write!(f, "looks like a patch of `{original}`, which is {itself}never an original")
             }
             Self::OtherConvention { convention } => write!(
                 f,

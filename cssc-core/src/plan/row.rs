@@ -93,7 +93,7 @@ impl SkipReason {
     /// The reason in words.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::BaseMissing => "reads as a patch, but its original is not there",
+            Self::BaseMissing => "looks like a patch, but its original does not exist",
             Self::Exhausted => NoNextTag::Exhausted.as_str(),
             Self::TagTooLong => NoNextTag::TagTooLong.as_str(),
         }

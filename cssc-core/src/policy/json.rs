@@ -430,12 +430,12 @@ impl<'a> Reader<'a> {
             ),
             Some('\'') => (
                 DiagnosticCode::SingleQuotes,
-                "JSON strings stand in double quotes: write `\"` in place of `'`".to_owned(),
+                "JSON strings are enclosed in double quotes: write `\"` in place of `'`".to_owned(),
                 1,
             ),
             Some('\u{201c}' | '\u{201d}' | '\u{201e}') => (
                 DiagnosticCode::SingleQuotes,
-                "JSON strings stand in straight double quotes: write `\"`".to_owned(),
+                "JSON strings are enclosed in straight double quotes: write `\"`".to_owned(),
                 3,
             ),
             // The template of Azure's documentation has `"enabled": <true|false>`.

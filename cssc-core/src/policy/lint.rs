@@ -79,8 +79,7 @@ fn doubtful(selector: &Selector) -> Option<(DiagnosticCode, String)> {
         return Some((DiagnosticCode::GlobNotPortable, message));
     }
     if is_attachment(selector.as_str()) {
-        let message =
-            format!("`{selector}` is attached to another image, so that it is never patched");
+        let message = format!("`{selector}` is attached to another image, so it is never patched");
         return Some((DiagnosticCode::AttachmentTag, message));
     }
     None

@@ -274,7 +274,7 @@ impl Validator<'_> {
             if self.globs > MAX_GLOBS {
                 // Said once, and compiling the rest would only cost time.
                 if self.globs == MAX_GLOBS.saturating_add(1) {
-                    let message = format!("a policy may hold at most {MAX_GLOBS} globs");
+                    let message = format!("a policy may contain at most {MAX_GLOBS} globs");
                     self.add(at, DiagnosticCode::InvalidGlob, message);
                 }
                 return None;

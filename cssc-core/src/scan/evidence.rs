@@ -185,16 +185,16 @@ pub enum Withheld {
     #[error("the patch brings in {}", new_findings(*.0))]
     NewFixable(usize),
     /// It is another image than the one it was made from.
-    #[error("the patched image is another one: {0}")]
+    #[error("the patched image is not the same image: {0}")]
     AnotherImage(ImageMismatch),
     /// The program that tries patched images refused it.
     #[error("the test of the patched image failed: {0}")]
     TestFailed(Box<str>),
     /// Its operating system has reached the end of its service life.
-    #[error("the patched image cannot be judged: {}", ScanSkip::EndOfServiceLife)]
+    #[error("the patched image cannot be verified: {}", ScanSkip::EndOfServiceLife)]
     EndOfServiceLife,
     /// The scanner knows nothing of its packages.
-    #[error("the patched image cannot be judged: {0}")]
+    #[error("the patched image cannot be verified: {0}")]
     Unsupported(ScanUnsupported),
 }
 

@@ -303,7 +303,7 @@ pub enum ScanSkip {
 #[non_exhaustive]
 pub enum ScanUnsupported {
     /// The scanner knows the operating system, here by its family, and has not looked at packages.
-    #[error("unsupported: the scanner looked at no packages of the operating system `{0}`")]
+    #[error("unsupported: the scanner did not analyze packages of the operating system `{0}`")]
     NoOsPackages(Box<str>),
     /// The report lists no package of the operating system, here by its family: there is none, no
     /// database of them, or the scanner was not told to list them.

@@ -80,7 +80,7 @@ pub enum ExportError {
         most: u32,
     },
     /// The engine runs containers, and nothing says which.
-    #[error("it runs containers: say which image holds cssc, trivy and the patcher")]
+    #[error("it runs containers: name the image with cssc, trivy and the patcher")]
     NoImage,
 }
 

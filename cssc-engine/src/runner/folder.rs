@@ -110,7 +110,7 @@ mod tests {
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         let text = format!(
-            "others may read or change `{}` (mode 0750): set its mode to 0700, or use a state file \
+            "other users can read or change `{}` (mode 0750): set its mode to 0700, or use a state file \
              in another folder",
             path.display()
         );
@@ -119,7 +119,7 @@ mod tests {
         let link = parent.path().join("link-work");
         std::os::unix::fs::symlink(parent.path(), &link).unwrap();
         let text = format!(
-            "`{}` does not belong to this user: use a state file in a folder of your own",
+            "`{}` does not belong to this user: use a state file in your own folder",
             link.display()
         );
         assert_eq!(make_private(&link).unwrap_err().to_string(), text);

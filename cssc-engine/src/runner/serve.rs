@@ -31,7 +31,7 @@ pub enum ServeEvent<'a> {
         /// When the next scheduled cycle begins.
         next: Option<DateTime<Utc>>,
     },
-    /// The policy and schedule could not be read; it is tried again.
+    /// The policy and schedule could not be read; it will be retried.
     Unreadable(&'a PolicyReadError),
     /// There is no workflow; it is looked again.
     Absent,

@@ -32,7 +32,7 @@ enum Repr {
     #[error("cannot write `{path}`: it is read-only; allow writing or use another file")]
     ReadOnly { path: String },
     #[error(
-        "cannot write `{path}`: the disk is full; free some space and start again, what was recorded is kept"
+        "cannot write `{path}`: the disk is full; free some space and start again; existing records are kept"
     )]
     Full { path: String },
     #[error("cannot open `{path}`: {source}; check the folder or use another file")]
@@ -55,21 +55,20 @@ enum Repr {
         path: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("the state does not hold this any more: the workflow was deleted meanwhile")]
+    #[error("the state no longer contains this: the workflow was deleted in the meantime")]
     Gone,
-    #[error("cycle `{cycle}` was begun before: give a new cycle another identifier")]
+    #[error("cycle `{cycle}` already exists: give a new cycle a different identifier")]
     Begun { cycle: CycleId },
     #[error("there is no state file `{path}`")]
     Missing { path: String },
     #[error(
-        "the state file `{path}` was removed or replaced while it was in use: what was recorded in \
-         it is not read any more; begin again"
+        "the state file `{path}` was removed or replaced while it was in use: its records are lost; start again"
     )]
     Removed { path: String },
-    #[error("`{path}` does not belong to this user: use a state file in a folder of your own")]
+    #[error("`{path}` does not belong to this user: use a state file in your own folder")]
     Foreign { path: String },
     #[error(
-        "others may read or change `{path}` (mode {mode:04o}): set its mode to 0700, or use a \
+        "other users can read or change `{path}` (mode {mode:04o}): set its mode to 0700, or use a \
          state file in another folder"
     )]
     Shared { path: String, mode: u32 },
@@ -131,7 +130,7 @@ impl StateError {
             },
             (Some(ErrorCode::CannotOpen), _) => Repr::CannotOpen {
                 path,
-                source: "it is not there or may not be read".into(),
+                source: "it does not exist or cannot be read".into(),
             },
             _ => match source {
                 rusqlite::Error::FromSqlConversionFailure(_, _, source) => {

@@ -148,7 +148,7 @@ impl<'a> Attachments<'a> {
             Attachment::Attached(_) => Ok(()),
             // It was there a moment ago.
             _ => Err(StepError::transient(
-                "the registry has no API for referrers any more",
+                "the registry no longer supports the referrers API",
             )),
         }
     }

@@ -85,7 +85,7 @@ pub fn perform(step: &Step, context: &StepContext<'_>) -> StepOutcome {
         Step::Publish(step) => publish::perform(step, context).map(Into::into),
         Step::Discard(step) => discard::perform(step, context).map(Into::into),
         step => Err(StepError::permanent(format!(
-            "this version knows no step `{}`",
+            "this version does not know the step `{}`",
             step.kind()
         ))),
     };

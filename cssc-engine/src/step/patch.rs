@@ -48,7 +48,7 @@ pub(super) fn perform(
     if let Some(candidate) = outcome? {
         return Ok(PatchOutcome::Made(candidate));
     }
-    let message = "the patcher ended well and made no other image";
+    let message = "the patcher succeeded without producing a new image";
     context.log.line(message);
     Ok(PatchOutcome::NothingMade)
 }

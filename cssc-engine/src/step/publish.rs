@@ -49,7 +49,7 @@ pub(super) fn perform(
             Ok(PublishOutcome::TagTaken)
         }
         _ => Err(StepError::transient(format!(
-            "`{repository}:{}` was written and stands for something else now",
+            "`{repository}:{}` was written and now points to something else",
             step.tag
         ))),
     }
@@ -146,7 +146,7 @@ fn index(
     let reference = Reference::Digest(original.clone());
     let (_, image) = content::image(registry, repository, &reference)?;
     let Image::Index(mut index) = image else {
-        let message = format!("`{repository}@{original}` is no index");
+        let message = format!("`{repository}@{original}` is not an index");
         return Err(StepError::permanent(message));
     };
     let before = index.platforms().to_vec();

@@ -22,9 +22,9 @@ pub(super) fn perform(
     let (original, patched) = (config(&candidate.manifest)?, config(&candidate.digest)?);
     let mismatch = ImageMismatch::between_configs(&original, &patched, keeps_layers);
     if let Some(mismatch) = mismatch {
-        context
-            .log
-            .line(&format!("the patched image is another one: {mismatch}"));
+        context.log.line(&format!(
+            "the patched image is not the same image: {mismatch}"
+        ));
         return Ok(VerifyOutcome {
             mismatch: Some(mismatch),
             comparisons: Vec::new(),

@@ -222,7 +222,7 @@ impl Work<'_> {
         let cannot = |why: String| Err(ToolError::cannot(program, why));
         match (ended.code(), ended.said.as_str()) {
             (Some(NO_PACKAGE_MANAGER), _) => cannot(
-                "the image has no package manager that it knows: apt-get, apk, dnf, microdnf, \
+                "the image has no supported package manager: apt-get, apk, dnf, microdnf, \
                  yum or zypper"
                     .to_owned(),
             ),

@@ -95,7 +95,7 @@ impl Patcher for Copa {
             .iter()
             .any(|arg| arg.starts_with(REFUSED))
         {
-            let why = format!("with `{REFUSED}` it publishes what it has not patched");
+            let why = format!("with `{REFUSED}` it publishes images that it has not patched");
             return Err(ToolError::cannot(program, why));
         }
         self.version.check(program, NEEDED, job)
@@ -105,12 +105,11 @@ impl Patcher for Copa {
     fn daemon(&self) -> Result<Option<String>, String> {
         let Some(address) = self.buildkit() else {
             return Err(format!(
-                "no address is given and there is no `{DEFAULT_SOCKET}`: Copa looks for a Docker \
-                 daemon or a builder of its own; start `buildkitd`, or say where it is"
+                "no address is given and there is no `{DEFAULT_SOCKET}`: Copa looks for a Docker daemon or a builder by itself; start `buildkitd`, or give its address"
             ));
         };
         let Some(connected) = connect(&address) else {
-            return Ok(Some(format!("`{address}`, which Copa alone can reach")));
+            return Ok(Some(format!("`{address}`, which only Copa can check")));
         };
         match connected {
             Ok(()) => Ok(Some(format!("`BuildKit` listens at `{address}`"))),

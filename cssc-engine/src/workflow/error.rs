@@ -45,15 +45,17 @@ enum Repr {
     Absent,
     #[error("the stored policy has no schedule: create a workflow of it first")]
     NoSchedule,
-    #[error("the stored workflow cannot be used: {0}; create it anew")]
+    #[error("the stored workflow cannot be used: {0}; create it again")]
     Invalid(String),
-    #[error("the stored policy was put there by another client: take it over, or leave it alone")]
+    #[error("the stored policy belongs to another client: take it over, or leave it alone")]
     Foreign,
     #[error(transparent)]
     OverLimit(LimitExceeded),
     #[error(transparent)]
     NothingToUpdate(NothingToUpdate),
-    #[error("the workflow is still running after 30 s: stop whoever runs it, and delete again")]
+    #[error(
+        "the workflow is still running after 30 s: stop the process that runs it, and delete again"
+    )]
     StillRunning,
     #[error(transparent)]
     Registry(RegistryError),

@@ -225,7 +225,7 @@ fn a_workflow_is_added_once_and_deleted_with_all_it_has() {
             assert!(error.is_gone());
             assert_eq!(
                 error.to_string(),
-                "the state does not hold this any more: the workflow was deleted meanwhile"
+                "the state no longer contains this: the workflow was deleted in the meantime"
             );
         }
         // A workflow that is made anew is another one.
@@ -275,7 +275,7 @@ fn the_name_of_a_cycle_is_not_used_twice() {
             let error = state.begin_cycle(workflow, &mut again).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("cycle `{id}` was begun before: give a new cycle another identifier")
+                format!("cycle `{id}` already exists: give a new cycle a different identifier")
             );
         }
         assert_eq!(state.cycle(id).unwrap(), Some(cycle));

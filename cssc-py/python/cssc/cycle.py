@@ -468,7 +468,7 @@ DiscardOutcome = Union[Literal["removed", "emptied"], _Kept]
 
 
 class Failure(TypedDict):
-    """Why a step failed; after a ``transient`` failure it is tried again."""
+    """Why a step failed; after a ``transient`` failure it will be retried."""
 
     kind: Literal["transient", "permanent"]
     message: str

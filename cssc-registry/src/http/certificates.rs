@@ -182,13 +182,13 @@ pub(super) fn describe(error: &rustls::Error) -> String {
         return match error {
             rustls::Error::InvalidMessage(_) => "it does not speak TLS",
             rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it speaks only versions of TLS that are not safe; TLS 1.2 or 1.3 is needed"
+                "it only supports insecure versions of TLS; TLS 1.2 or 1.3 is required"
             }
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                "it accepts none of the TLS cipher suites that are safe"
+                "it supports none of the secure TLS cipher suites"
             }
             rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                "it wants a certificate of the client, which is not supported"
+                "it requires a client certificate, which is not supported"
             }
             other => return other.to_string(),
         }
@@ -201,12 +201,11 @@ pub(super) fn describe(error: &rustls::Error) -> String {
             "its certificate is for another name"
         }
         Cause::UnknownIssuer => {
-            "its certificate is signed by nobody known; if you trust who signed it, name a file \
-             with that certificate"
+            "its certificate is signed by an unknown authority; if you trust it, name a file with the certificate of that authority"
         }
         Cause::Revoked => "its certificate has been revoked",
         _ if is_authority_as_server(error) => {
-            "its certificate signs itself; if you trust it, name a file with it"
+            "its certificate is self-signed; if you trust it, name a file with it"
         }
         _ => return error.to_string(),
     }

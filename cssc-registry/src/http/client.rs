@@ -153,7 +153,7 @@ impl Client {
             .dns_resolver(Resolver)
             .tls_backend_preconfigured(tls);
         let unusable = |error: &reqwest::Error| {
-            RegistryError::input(format!("no HTTP client to be had: {error}"))
+            RegistryError::input(format!("cannot create the HTTP client: {error}"))
         };
         if let Some(proxy) = proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| unusable(&error))?;

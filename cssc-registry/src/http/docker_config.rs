@@ -192,7 +192,7 @@ fn read(path: &Path) -> Result<Option<ConfigFile>, RegistryError> {
         // The error names a line and column and a type, never a value of the file: values of a
         // wrong type could be secrets.
         Err(error) => Err(cannot(format!(
-            "it is not the JSON expected at line {}, column {}",
+            "it is not the expected JSON at line {}, column {}",
             error.line(),
             error.column()
         ))),

@@ -18,7 +18,7 @@ impl Transport {
         };
         if error.is_builder() {
             return TransportError::permanent(RegistryError::answer(format!(
-                "`{}` leads to what is no address",
+                "`{}` redirects to an invalid address",
                 address.authority()
             )));
         }
@@ -78,11 +78,11 @@ impl Transport {
     pub(super) fn proxy_wants_credentials(&self, address: &Address) -> TransportError {
         let text = match self.client.proxies.shown(address) {
             Some(proxy) => format!(
-                "the proxy `{proxy}` wants other credentials (407 Proxy Authentication Required): \
+                "the proxy `{proxy}` rejected the credentials (407 Proxy Authentication Required): \
                  give them as `http://USER:PASSWORD@HOST:PORT`"
             ),
             None => format!(
-                "`{}` answered 407 Proxy Authentication Required, and is no proxy",
+                "`{}` answered 407 Proxy Authentication Required, although it is not a proxy",
                 address.authority()
             ),
         };

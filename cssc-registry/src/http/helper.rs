@@ -127,7 +127,7 @@ fn parse(name: &str, output: &[u8]) -> Result<Option<Credential>, RegistryError>
     }
     let Ok(stored) = serde_json::from_slice::<Stored>(output) else {
         return Err(RegistryError::input(format!(
-            "the credential helper `{}` did not print what helpers print",
+            "the credential helper `{}` did not print valid credentials",
             excerpt(name)
         )));
     };

@@ -235,7 +235,7 @@ impl OciRegistry {
         match stored.and_then(|digest| digest.parse::<Digest>().ok()) {
             Some(digest) if !crate::digest::matches(&digest, &manifest.bytes) => {
                 Err(RegistryError::answer(format!(
-                    "`{}` stored another manifest than it was given",
+                    "`{}` stored a different manifest than it was sent",
                     self.name
                 )))
             }
@@ -286,7 +286,7 @@ impl OciRegistry {
 
     fn not_what_it_says(&self, name: &str, reference: &Reference) -> RegistryError {
         RegistryError::answer(format!(
-            "the content of `{}/{name}{reference}` is not what its digest says",
+            "the content of `{}/{name}{reference}` does not match its digest",
             self.name
         ))
     }
@@ -345,7 +345,7 @@ impl RegistryClient for OciRegistry {
             && !crate::digest::matches(digest, &manifest.bytes)
         {
             return Err(RegistryError::input(format!(
-                "the manifest to write is not what `{digest}` names"
+                "the manifest to write does not match `{digest}` names"
             )));
         }
         let written = self

@@ -197,16 +197,16 @@ impl Pages {
         let host = next.authority();
         let refuse = |why: String| Err(RegistryError::answer(format!("`{host}` {why}")));
         if self.asked.contains(&self.hasher.hash_one(next.target())) {
-            return refuse("pages in a circle: the same page was named twice".to_owned());
+            return refuse("pages form a cycle: the same page was named twice".to_owned());
         }
         if self.barren >= MAX_BARREN_PAGES {
             return refuse(format!(
-                "pages without end: {MAX_BARREN_PAGES} pages in a row brought no new tag"
+                "pages do not end: {MAX_BARREN_PAGES} pages in a row brought no new tag"
             ));
         }
         if self.count >= MAX_PAGES || self.length >= MAX_LISTING_LEN {
             return refuse(format!(
-                "pages without end: stopped after {} pages and {} bytes",
+                "pages do not end: stopped after {} pages and {} bytes",
                 self.count, self.length
             ));
         }
@@ -261,7 +261,7 @@ pub(super) fn linked_page(
             next.authority()
         ))),
         None => Err(RegistryError::answer(format!(
-            "`{host}` continues its {what} at what is no address"
+            "`{host}` continues its {what} at an invalid address"
         ))),
     }
 }

@@ -40,12 +40,12 @@ impl OciRegistry {
             let host = first.authority().to_owned();
             if !asked.insert(next.target().to_owned()) {
                 return Err(RegistryError::answer(format!(
-                    "`{host}` pages in a circle: the same page was named twice"
+                    "`{host}` pages form a cycle: the same page was named twice"
                 )));
             }
             if asked.len() > MAX_PAGES {
                 return Err(RegistryError::answer(format!(
-                    "`{host}` pages without end: stopped after {MAX_PAGES} pages of referrers"
+                    "`{host}` pages do not end: stopped after {MAX_PAGES} pages of referrers"
                 )));
             }
             let response = self.referrers_page(next, name)?;

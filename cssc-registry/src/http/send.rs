@@ -144,7 +144,7 @@ impl OciRegistry {
         match response.address.join(location) {
             Some(next) if next.scheme == Scheme::Https || may_go_plain => Ok(next),
             Some(_) => refuse("from a secure connection to plain HTTP"),
-            None => refuse("to what is no address"),
+            None => refuse("to an invalid address"),
         }
     }
 }

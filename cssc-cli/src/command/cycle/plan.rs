@@ -117,6 +117,6 @@ fn tell(event: &RunnerEvent<'_>) {
         ..
     } = event
     {
-        output::warning(&format!("the plan failed, and is made again: {failure}"));
+        output::warning(&format!("the plan failed and is retried: {failure}"));
     }
 }

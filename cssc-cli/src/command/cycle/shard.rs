@@ -37,7 +37,7 @@ impl ShardArg {
                 Some((number, variable)) => of(number, count, variable),
                 None if count.get() == 1 => of(count, count, "--shard"),
                 None => Err(Failure::new(format!(
-                    "which of the {count} shards is to be done? pass --shard I/{count}"
+                    "which of the {count} shards? pass --shard I/{count}"
                 ))),
             },
         }

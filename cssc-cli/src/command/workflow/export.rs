@@ -52,7 +52,7 @@ enum EngineArg {
     Github,
     /// GitLab CI/CD
     Gitlab,
-    /// A Kubernetes CronJob
+    /// A Kubernetes cron job
     Kubernetes,
     /// Argo Workflows
     Argo,

@@ -96,7 +96,7 @@ pub(super) fn find(
     match recorded {
         Some(report) => {
             let cycle = report.cycle();
-            output::note(&format!("cycle {cycle}, as the registry has recorded it"));
+            output::note(&format!("cycle {cycle}, from its record in the registry"));
             Ok(Known::Recorded(Box::new(report)))
         }
         None => here.map(|here| Known::Here(Box::new(here))),

@@ -195,8 +195,7 @@ fn tell_what_rows_do_not(here: &Here) -> Result<bool, Failure> {
     let id = cycle.record().id();
     if !cycle.has_ended() && state.holder(known.id)?.is_none() {
         output::warning(&format!(
-            "cycle {id} has not ended and nobody runs it: `cssc workflow run` or `serve` goes on \
-             with it"
+            "cycle {id} has not ended and is not being run: `cssc workflow run` or `serve` continues it"
         ));
     }
     let trigger = cycle.run(&RunId::trigger(id));

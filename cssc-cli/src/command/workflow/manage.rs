@@ -468,7 +468,7 @@ impl Delete {
             Some(PolicyDeletion::Untagged { .. }) => output::note(
                 "deleted the workflow; the manifest of its policy stays, other tags share it",
             ),
-            None => output::note("there was no policy any more; deleted the runs"),
+            None => output::note("the policy was already gone; deleted the runs"),
         }
         for tag in &deleted.kept_records {
             output::warning(&format!(
@@ -490,7 +490,7 @@ impl CancelRun {
         }
         match canceled.running {
             Some(CanceledCycle::Requested) => {
-                output::note("whoever runs the cycle is asked to cancel it");
+                output::note("the process that runs the cycle has been asked to cancel it");
             }
             Some(CanceledCycle::Canceled(runs)) => {
                 output::note(&format!("canceled {}", noun(runs, "run")));

@@ -110,7 +110,7 @@ impl Progress {
                 if let (Some(bars), true) = (&mut self.bars, again) {
                     bars.wait(assignment, run);
                 }
-                let then = if again { ", it is tried again" } else { "" };
+                let then = if again { ", it will be retried" } else { "" };
                 let text = format!("{id} {step} failed: {failure} (attempt {attempt}{then})");
                 let fields = fields("triedAgain", again.into());
                 self.line(Level::Warning, "step-failed", &text, fields);
@@ -208,7 +208,7 @@ pub(crate) fn tell_end(report: &CycleReport) {
     ]);
     output::tell(level, "cycle-ended", &report.line().to_string(), fields);
     if report.databases().len() > 1 {
-        output::warning("the scans used databases of different times");
+        output::warning("the scans used databases of different dates");
     }
     for tag in report.residue() {
         output::warning(&format!("`{tag}` is left over in the registry"));

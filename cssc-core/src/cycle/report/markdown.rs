@@ -88,7 +88,7 @@ fn write_databases(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Res
         .collect();
     writeln!(
         f,
-        "\nThe scans used databases of different times: {}",
+        "\nThe scans used databases of different dates: {}",
         databases.join(", ")
     )
 }

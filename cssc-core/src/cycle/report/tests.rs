@@ -312,7 +312,7 @@ fn what_is_left_behind_and_different_databases_are_told() {
         "{markdown}"
     );
     assert!(markdown.contains(
-        "The scans used databases of different times: 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z"
+        "The scans used databases of different dates: 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z"
     ));
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["residue"][0], "python:cssc-candidate-1");

@@ -63,7 +63,7 @@ impl ImageConfig {
             .iter()
             .map(|id| id.as_str()?.parse().ok())
             .collect::<Option<Vec<Digest>>>()
-            .ok_or_else(|| ImageConfigError("a diff ID of it is no digest".to_owned()))?;
+            .ok_or_else(|| ImageConfigError("one of its diff IDs is not a digest".to_owned()))?;
         Ok(Self { document, diff_ids })
     }
 

@@ -106,8 +106,7 @@ fn a_full_disk_is_told_and_keeps_what_was_recorded() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot write `{}`: the disk is full; free some space and start again, what was \
-             recorded is kept",
+            "cannot write `{}`: the disk is full; free some space and start again; existing records are kept",
             store.path.display()
         )
     );
@@ -152,7 +151,7 @@ fn what_sqlite_says_becomes_what_to_do() {
         ),
         (
             ffi::SQLITE_CANTOPEN,
-            "cannot open `s`: it is not there or may not be read; check the folder or use \
+            "cannot open `s`: it does not exist or cannot be read; check the folder or use \
              another file",
         ),
         (

@@ -27,7 +27,7 @@ impl Auth {
         if registry.authority() != realm.authority() {
             return Err(self.bad_token(
                 realm,
-                "is not the registry itself, so that an Entra token is not shown to it",
+                "is not the registry itself, so no Entra token is sent to it",
             ));
         }
         let address = realm.with_target("/oauth2/exchange".to_owned());

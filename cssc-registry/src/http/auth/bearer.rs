@@ -94,7 +94,7 @@ impl Auth {
             .ok_or_else(|| self.bad_token(&realm, "answered without a token"))?;
         // Anything else could smuggle in another header.
         if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.bad_token(&realm, "gave a token that is none"));
+            return Err(self.bad_token(&realm, "returned an invalid token"));
         }
         Ok(Token {
             value: Secret::new(format!("Bearer {value}")),
@@ -106,7 +106,7 @@ impl Auth {
     fn token_service(&self, realm: &str) -> Result<Address, RegistryError> {
         let address = Address::parse(realm).ok_or_else(|| {
             RegistryError::answer(format!(
-                "`{}` names `{}` as its token service, which is no address",
+                "`{}` names `{}` as its token service, which is not an address",
                 self.host,
                 excerpt(realm)
             ))
@@ -118,7 +118,7 @@ impl Auth {
             RegistryErrorKind::Unauthorized,
             format!(
                 "`{}` wants credentials to be sent to `{}` over plain HTTP, \
-                 which is done only if plain HTTP is asked for",
+                 which is only done if plain HTTP is enabled",
                 self.host,
                 address.authority()
             ),
@@ -147,7 +147,7 @@ impl Auth {
         let answer = self.follow(transport, request, deadline)?;
         if answer.is_success() {
             return serde_json::from_slice(&answer.body)
-                .map_err(|_| self.bad_token(&service, "did not answer in the JSON expected"));
+                .map_err(|_| self.bad_token(&service, "did not answer with the expected JSON"));
         }
         let told = refusal(&answer);
         // What it refuses with a 4xx is us; anything else is its own trouble.
@@ -157,7 +157,7 @@ impl Auth {
         };
         let advice = match credential {
             _ if kind == RegistryErrorKind::Unavailable => String::new(),
-            Some(credential) => format!("; the credentials shown were {}", credential.origin),
+            Some(credential) => format!("; the credentials used were {}", credential.origin),
             None => format!("; {}", self.log_in()),
         };
         Err(RegistryError::new(

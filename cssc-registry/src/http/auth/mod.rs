@@ -127,7 +127,7 @@ impl Auth {
         let challenge =
             Challenge::choose(answer.all_headers("www-authenticate")).map_err(|asked| {
                 let asked = match asked.as_str() {
-                    "" => "without saying what it wants".to_owned(),
+                    "" => "without saying which authentication it requires".to_owned(),
                     asked => format!("and wants `{}`, which is not supported", excerpt(asked)),
                 };
                 RegistryError::new(
@@ -170,7 +170,7 @@ impl Auth {
     pub(super) fn refused(&self, answer: &Response, permission: Permission<'_>) -> RegistryError {
         let told = refusal(answer);
         let advice = match self.credential(permission) {
-            Ok(Some(credential)) => format!("the credentials shown were {}", credential.origin),
+            Ok(Some(credential)) => format!("the credentials used were {}", credential.origin),
             Ok(None) => self.log_in(),
             Err(error) => error.to_string(),
         };

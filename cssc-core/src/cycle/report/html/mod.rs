@@ -119,7 +119,7 @@ fn cycle(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let databases = databases.join(", ");
         writeln!(
             f,
-            "<p class=\"problem\">The scans used databases of different times: {databases}.</p>"
+            "<p class=\"problem\">The scans used databases of different dates: {databases}.</p>"
         )?;
     }
     writeln!(
