@@ -283,7 +283,8 @@ fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn
         Ok(false) => Check::new(
             Subject::Referrers,
             Health::Doubtful,
-            "the registry does not support the referrers API: nothing is attached to patched images by default",
+            "the registry does not support the referrers API: nothing is attached to patched \
+             images by default",
         ),
         Err(error) => Check::new(Subject::Referrers, Health::Doubtful, error.to_string()),
     });

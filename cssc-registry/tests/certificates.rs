@@ -140,7 +140,8 @@ fn a_tls_failure_on_loopback_names_its_cause() {
             "good",
             &[][..],
             OciOptions::default(),
-            "its certificate is signed by an unknown authority; if you trust it, name a file with the certificate of that authority",
+            "its certificate is signed by an unknown authority; if you trust it, name a file with \
+             the certificate of that authority",
         ),
         (
             "other",

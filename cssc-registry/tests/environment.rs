@@ -217,7 +217,7 @@ fn plain_http_goes_to_a_proxy_by_its_whole_address() {
         "found 1"
     );
     let told = list("locked.invalid", "http_proxy", &url);
-    let expected = format!("the proxy `{url}` wants other credentials (407 Proxy");
+    let expected = format!("the proxy `{url}` rejected the credentials (407 Proxy");
     assert!(told.starts_with(&expected), "{told}");
     // The proxy for the other scheme is none.
     let told = list("registry.invalid", "HTTPS_PROXY", &url);

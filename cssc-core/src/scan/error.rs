@@ -98,8 +98,8 @@ impl fmt::Display for ScanError {
                 "the scan report is not JSON: {reason}; run Trivy with `--format json`"
             ),
             Kind::NotAReport => f.write_str(
-                "the document is not a Trivy report: it is not an object with a `SchemaVersion`; run \
-                 Trivy with `--format json`",
+                "the document is not a Trivy report: it is not an object with a `SchemaVersion`; \
+                 run Trivy with `--format json`",
             ),
             Kind::Version(version) => write!(
                 f,

@@ -110,8 +110,8 @@ mod tests {
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         let text = format!(
-            "other users can read or change `{}` (mode 0750): set its mode to 0700, or use a state file \
-             in another folder",
+            "other users can read or change `{}` (mode 0750): set its mode to 0700, or use a \
+             state file in another folder",
             path.display()
         );
         assert_eq!(make_private(&path).unwrap_err().to_string(), text);

@@ -32,7 +32,8 @@ enum Repr {
     #[error("cannot write `{path}`: it is read-only; allow writing or use another file")]
     ReadOnly { path: String },
     #[error(
-        "cannot write `{path}`: the disk is full; free some space and start again; existing records are kept"
+        "cannot write `{path}`: the disk is full; free some space and start again; existing \
+         records are kept"
     )]
     Full { path: String },
     #[error("cannot open `{path}`: {source}; check the folder or use another file")]
@@ -62,7 +63,8 @@ enum Repr {
     #[error("there is no state file `{path}`")]
     Missing { path: String },
     #[error(
-        "the state file `{path}` was removed or replaced while it was in use: its records are lost; start again"
+        "the state file `{path}` was removed or replaced while it was in use: its records are \
+         lost; start again"
     )]
     Removed { path: String },
     #[error("`{path}` does not belong to this user: use a state file in your own folder")]

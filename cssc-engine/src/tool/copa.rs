@@ -105,7 +105,8 @@ impl Patcher for Copa {
     fn daemon(&self) -> Result<Option<String>, String> {
         let Some(address) = self.buildkit() else {
             return Err(format!(
-                "no address is given and there is no `{DEFAULT_SOCKET}`: Copa looks for a Docker daemon or a builder by itself; start `buildkitd`, or give its address"
+                "no address is given and there is no `{DEFAULT_SOCKET}`: Copa looks for a Docker \
+                 daemon or a builder by itself; start `buildkitd`, or give its address"
             ));
         };
         let Some(connected) = connect(&address) else {

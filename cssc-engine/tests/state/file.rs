@@ -188,7 +188,8 @@ fn a_file_that_was_removed_or_replaced_is_used_no_more() {
         ] {
             assert_eq!(error.kind(), StateErrorKind::Removed);
             let text = format!(
-                "the state file `{}` was removed or replaced while it was in use: its records are lost; start again",
+                "the state file `{}` was removed or replaced while it was in use: its records are \
+                 lost; start again",
                 path.display()
             );
             assert_eq!(error.to_string(), text);

@@ -201,7 +201,8 @@ pub(super) fn describe(error: &rustls::Error) -> String {
             "its certificate is for another name"
         }
         Cause::UnknownIssuer => {
-            "its certificate is signed by an unknown authority; if you trust it, name a file with the certificate of that authority"
+            "its certificate is signed by an unknown authority; if you trust it, name a file with \
+             the certificate of that authority"
         }
         Cause::Revoked => "its certificate has been revoked",
         _ if is_authority_as_server(error) => {

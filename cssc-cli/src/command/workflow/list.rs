@@ -195,7 +195,8 @@ fn tell_what_rows_do_not(here: &Here) -> Result<bool, Failure> {
     let id = cycle.record().id();
     if !cycle.has_ended() && state.holder(known.id)?.is_none() {
         output::warning(&format!(
-            "cycle {id} has not ended and is not being run: `cssc workflow run` or `serve` continues it"
+            "cycle {id} has not ended and is not being run: `cssc workflow run` or `serve` \
+             continues it"
         ));
     }
     let trigger = cycle.run(&RunId::trigger(id));

@@ -106,7 +106,8 @@ fn a_full_disk_is_told_and_keeps_what_was_recorded() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot write `{}`: the disk is full; free some space and start again; existing records are kept",
+            "cannot write `{}`: the disk is full; free some space and start again; existing \
+             records are kept",
             store.path.display()
         )
     );
