@@ -70,9 +70,13 @@ fn is_done(
             is_same(step, &own.descriptor().digest, there, context)
         }
         (Ok(Image::Index(own)), Ok((_, Image::Index(there))))
-            if origin::is_of_cycle(&there.annotations(), step.cycle)
-                && own.platforms().len() == there.platforms().len() =>
+            if own.platforms().len() == there.platforms().len() =>
         {
+            // Docker's index says nothing; its manifests do.
+            let annotations = there.annotations();
+            if !annotations.is_empty() && !origin::is_of_cycle(&annotations, step.cycle) {
+                return Ok(false);
+            }
             for (own, there) in own.platforms().iter().zip(there.platforms()) {
                 let is_same_platform = own.platform == there.platform;
                 if !is_same_platform || !is_same(step, &own.digest, &there.digest, context)? {

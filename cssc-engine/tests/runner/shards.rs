@@ -177,15 +177,16 @@ fn what_a_worker_published_before_it_died_is_done() {
 
 #[test]
 fn of_two_workers_that_do_the_same_shard_one_publishes_and_both_say_so() {
-    for (tag, is_index) in [("old", false), ("many", true)] {
+    for tag in ["old", "many", "dockers"] {
         let mut world = World::new();
         let registry = world.same_registry();
         let tools = Tools::new(&registry);
         let own = image(&["CVE-1"], &[], 0);
-        if is_index {
-            world.push_index(tag, &[own, image(&[], &[], 3).of("arm64")]);
-        } else {
-            world.push(tag, &own);
+        let other = image(&[], &[], 3).of("arm64");
+        match tag {
+            "many" => world.push_index(tag, &[own, other]),
+            "dockers" => world.push_docker_list(tag, &[own, other]),
+            _ => world.push(tag, &own),
         }
         let document = world.plan(&tools, 1);
         let mut twin = World {

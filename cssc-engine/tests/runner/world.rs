@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// An image whose history says what is wrong with it: findings that a patch fixes, findings that
 /// no patch fixes although a fixed version is known, and how often it was patched.
@@ -247,6 +248,16 @@ impl World {
 
     /// Pushes an index of images, and a manifest that tells about the first.
     pub(crate) fn push_index(&self, tag: &str, images: &[Image]) {
+        let annotations = json!({"org.opencontainers.image.title": "kept"});
+        self.push_index_as(tag, images, INDEX, &json!({"annotations": annotations}));
+    }
+
+    /// Pushes an index as Docker has them, which have no annotations.
+    pub(crate) fn push_docker_list(&self, tag: &str, images: &[Image]) {
+        self.push_index_as(tag, images, DOCKER_LIST, &json!({}));
+    }
+
+    fn push_index_as(&self, tag: &str, images: &[Image], media_type: &str, more: &Value) {
         let mut manifests: Vec<Value> = Vec::new();
         for image in images {
             let mut entry = json!(image.push(&self.registry, None));
@@ -261,14 +272,13 @@ impl World {
             "vnd.docker.reference.digest": manifests[0]["digest"],
         });
         manifests.push(attestation);
+        let mut index = more.clone();
+        index["schemaVersion"] = 2.into();
+        index["mediaType"] = media_type.into();
+        index["manifests"] = manifests.into();
         let index = Manifest {
-            media_type: INDEX.to_owned(),
-            bytes: json!({
-                "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests,
-                "annotations": {"org.opencontainers.image.title": "kept"},
-            })
-            .to_string()
-            .into_bytes(),
+            media_type: media_type.to_owned(),
+            bytes: index.to_string().into_bytes(),
         };
         let reference = Reference::Tag(tag.parse().unwrap());
         self.registry
