@@ -7,7 +7,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use cssc_core::Cycle;
+use cssc_core::cycle::{Cause, CycleId, CycleOptions, CycleReport};
 use cssc_engine::policy_artifact::PolicyArtifact;
+use cssc_engine::records::Records;
 use cssc_registry::LayoutRegistry;
 use serde_json::{Value, json};
 
@@ -143,4 +146,29 @@ fn what_another_client_stored_is_replaced_only_when_that_is_said() {
     change(folder.path(), "policy push --config -");
     let (code, said) = change(folder.path(), "policy delete --yes");
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// The registry has the record of a cycle long ago, and the schedule has had runs since.
+#[test]
+fn a_schedule_that_nobody_followed_is_overdue() {
+    let folder = stored();
+    let client = LayoutRegistry::open(folder.path()).unwrap();
+    let started = "2024-01-31T09:17:00Z".parse().unwrap();
+    let id = CycleId::new(started, 1);
+    let mut cycle = Cycle::new(
+        id,
+        Cause::Scheduled(started),
+        CycleOptions::default(),
+        started,
+    );
+    cycle.cancel(started);
+    let mut records = Records::list(&client).unwrap();
+    let keep = std::num::NonZeroU32::MIN;
+    records
+        .write(&client, &CycleReport::new(&cycle), keep)
+        .unwrap();
+    let shown = json(folder.path(), &["workflow", "show"]);
+    assert_eq!(shown["lastCycle"]["id"], id.to_string());
+    // The service runs on the 1st, and every 30 days after it.
+    assert_eq!(shown["overdueSince"], "2024-02-01T09:17:00Z");
 }
