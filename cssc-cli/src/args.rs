@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use cssc_core::name::NameError;
 use cssc_core::plan::ImageLimit;
 use cssc_core::policy::{LintName, Lints};
+use cssc_core::workflow::PlatformSelection;
 use cssc_core::{Dialect, Repository, Tag};
 use cssc_registry::{DEFAULT_CONCURRENCY, RegistryAddress};
 
@@ -157,6 +158,16 @@ pub(crate) struct LimitArgs {
     /// workflow, or else Azure's limit of 100
     #[arg(long, value_name = "N")]
     pub(crate) max_images: Option<ImageLimit>,
+}
+
+/// Which platforms of an image a cycle takes care of.
+#[derive(Debug, Args)]
+pub(crate) struct PlatformArgs {
+    /// Patch only these platforms of an image, separated by commas, and leave the others as they
+    /// are. A platform without a variant means all its variants, and `all` all platforms; by default
+    /// those of the stored workflow, or else `all`
+    #[arg(long, value_name = "PLATFORMS")]
+    pub(crate) platform: Option<PlatformSelection>,
 }
 
 /// Whose reading of the rules decides.

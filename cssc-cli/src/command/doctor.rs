@@ -5,7 +5,7 @@ use cssc_engine::doctor::{Check, Health, Subject};
 use cssc_engine::state::MemoryState;
 
 use super::workflow::StateArgs;
-use crate::args::{Format, FormatArgs, LimitArgs, RegistryArgs};
+use crate::args::{Format, FormatArgs, LimitArgs, PlatformArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::{self, ERROR, GOOD, WARNING, styled};
 use crate::registry::Registry;
@@ -26,6 +26,8 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
+    platform: PlatformArgs,
+    #[command(flatten)]
     state: StateArgs,
     #[command(flatten)]
     tools: ToolArgs,
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &Doctor) -> Outcome {
     let stop = stop_on_signals()?;
     let mut settings = args.tools.workflow_settings();
     settings.limit = args.limit.max_images;
+    settings.platforms.clone_from(&args.platform.platform);
     let list = args.registry.list_options();
     let mut settings = args.tools.runner_settings(settings, list);
     args.selection.apply(&mut settings);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cssc_core::cycle::{Attach, CycleOptions};
-use cssc_core::workflow::{PatcherKind, PlatformSelection, WorkflowSettings};
+use cssc_core::workflow::{PatcherKind, WorkflowSettings};
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::tool::{
     Buildah, CommandPatcher, Copa, Patcher, Patchers, SignCommand, TestCommand, ToolError,
@@ -59,11 +59,6 @@ pub(crate) struct ToolArgs {
     /// An additional argument for the patcher; can be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     patcher_arg: Vec<String>,
-    /// Patch only these platforms of an image, separated by commas, and leave the others as they
-    /// are. A platform without a variant means all its variants, and `all` all platforms; by
-    /// default those of the stored workflow, or else `all`
-    #[arg(long, value_name = "PLATFORMS")]
-    platform: Option<PlatformSelection>,
     /// How many images are scanned and patched in parallel
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     jobs: NonZeroU32,
@@ -145,7 +140,6 @@ impl ToolArgs {
         let mut settings = WorkflowSettings::default();
         settings.patcher = self.patcher;
         settings.attempts = self.attempts;
-        settings.platforms.clone_from(&self.platform);
         settings
     }
 

@@ -12,7 +12,7 @@ use cssc_engine::state::MemoryState;
 use serde::Serialize;
 
 use super::document;
-use crate::args::{LimitArgs, RegistryArgs, parse_count};
+use crate::args::{LimitArgs, PlatformArgs, RegistryArgs, parse_count};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     selection: SelectionArgs,
     #[command(flatten)]
     limit: LimitArgs,
+    #[command(flatten)]
+    platform: PlatformArgs,
     /// The number of shards: as many workers can share the cycle
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     shards: NonZeroU32,
@@ -50,14 +52,15 @@ struct Planned {
 impl Plan {
     pub(super) fn run(&self) -> Outcome {
         let registry = Registry::open(&self.registry)?;
-        let mut limits = WorkflowSettings::default();
-        limits.limit = self.limit.max_images;
+        let mut workflow = WorkflowSettings::default();
+        workflow.limit = self.limit.max_images;
+        workflow.platforms.clone_from(&self.platform.platform);
         let mut settings = RunnerSettings {
             list: self.registry.list_options(),
             ..RunnerSettings::default()
         };
         self.selection.apply(&mut settings);
-        settings.cycle.settings = limits;
+        settings.cycle.settings = workflow;
         settings.cycle.plan_only = true;
         // A registry that has no records, or does not tell, is planned all the same.
         let records = Records::list(registry.client());

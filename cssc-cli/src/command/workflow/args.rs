@@ -10,7 +10,7 @@ use cssc_engine::records::DEFAULT_KEPT;
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
 
-use crate::args::{LimitArgs, RegistryArgs, parse_count};
+use crate::args::{LimitArgs, PlatformArgs, RegistryArgs, parse_count};
 use crate::exit::Failure;
 use crate::running::on_end::OnEndArgs;
 use crate::running::tools::ToolArgs;
@@ -84,6 +84,8 @@ pub(crate) struct CycleArgs {
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
     #[command(flatten)]
+    platform: PlatformArgs,
+    #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
@@ -106,6 +108,7 @@ impl CycleArgs {
     pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
         let mut settings = self.tools.workflow_settings();
         settings.limit = self.limit.max_images;
+        settings.platforms.clone_from(&self.platform.platform);
         settings.record = self.record;
         settings
     }
