@@ -292,7 +292,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             "cssc completions bash > /etc/bash_completion.d/cssc",
         )],
     ),
-    ("man", &[("", "cssc man /usr/local/share/man/man1")]),
+    (
+        "man",
+        &[
+            ("Read the page of `cssc`", "cssc man | man -l -"),
+            (
+                "Install the pages of all commands",
+                "cssc man /usr/local/share/man/man1",
+            ),
+        ],
+    ),
 ];
 
 /// The command with its examples, and those of all below it.

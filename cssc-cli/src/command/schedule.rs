@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use cssc_core::schedule::ScheduleDifference;
 use cssc_core::{Interval, Schedule};
@@ -63,6 +63,8 @@ pub(crate) struct Calendar {
     count: u32,
     #[command(flatten)]
     dialect: DialectArgs,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +122,32 @@ fn as_they_come<S: Serializer>(
     serializer.collect_seq(runs.clone())
 }
 
+/// Prints runs for people or programs.
+fn print_runs(
+    format: Format,
+    schedule: &Schedule,
+    runs: impl Iterator<Item = DateTime<Utc>> + Clone,
+) -> Result<(), Failure> {
+    let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    if format == Format::Json {
+        return output::json(&NextDocument {
+            schedule: schedule.interval(),
+            dialect: schedule.dialect(),
+            cron: schedule.cron(),
+            created: rfc3339(schedule.created()),
+            runs: runs.map(rfc3339),
+        });
+    }
+    let mut out = output::stdout();
+    for run in runs {
+        match format {
+            Format::Table => writeln!(out, "{}", in_words(run))?,
+            _ => writeln!(out, "{}", rfc3339(run))?,
+        }
+    }
+    Ok(out.flush()?)
+}
+
 impl Next {
     fn run(&self) -> Outcome {
         let after = self.after.unwrap_or_else(Utc::now);
@@ -127,25 +155,7 @@ impl Next {
         let schedule = Schedule::new(self.schedule, created, self.dialect.dialect);
         let runs = schedule.runs_after(after).take(self.count);
         note_difference(&schedule, after);
-        let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        if self.format.output == Format::Json {
-            output::json(&NextDocument {
-                schedule: self.schedule,
-                dialect: self.dialect.dialect,
-                cron: schedule.cron(),
-                created: rfc3339(created),
-                runs: runs.map(rfc3339),
-            })?;
-            return Ok(Answer::Yes);
-        }
-        let mut out = output::stdout();
-        for run in runs {
-            match self.format.output {
-                Format::Table => writeln!(out, "{}", in_words(run))?,
-                _ => writeln!(out, "{}", rfc3339(run))?,
-            }
-        }
-        out.flush()?;
+        print_runs(self.format.output, &schedule, runs)?;
         Ok(Answer::Yes)
     }
 }
@@ -155,18 +165,30 @@ impl Calendar {
         let created = self.created.created.unwrap_or_else(Utc::now);
         let schedule = Schedule::new(self.schedule, created, self.dialect.dialect);
         let first = self.month.or_else(|| created.date_naive().with_day(1));
-        let mut out = output::stdout();
-        for offset in 0..self.count {
-            let month = first
+        let month = |offset| {
+            first
                 .and_then(|first| first.checked_add_months(Months::new(offset)))
-                .ok_or_else(|| Failure::new("there is no such month: the calendar ends"))?;
-            if offset > 0 {
-                writeln!(out)?;
-            }
-            out.print(|out| calendar::write_month(out, month, &schedule))?;
-        }
-        out.flush()?;
+                .ok_or_else(|| Failure::new("there is no such month: the calendar ends"))
+        };
         note_difference(&schedule, created);
+        if self.format.output == Format::Table {
+            let mut out = output::stdout();
+            for offset in 0..self.count {
+                if offset > 0 {
+                    writeln!(out)?;
+                }
+                let month = month(offset)?;
+                out.print(|out| calendar::write_month(out, month, &schedule))?;
+            }
+            out.flush()?;
+        } else {
+            let (begin, end) = (month(0)?, month(self.count)?);
+            let before = begin.and_time(NaiveTime::MIN).and_utc();
+            let before = before.checked_sub_signed(TimeDelta::nanoseconds(1));
+            let runs = schedule.runs_after(before.unwrap_or(created).max(created));
+            let runs = runs.take_while(|run| run.date_naive() < end);
+            print_runs(self.format.output, &schedule, runs)?;
+        }
         Ok(Answer::Yes)
     }
 }

@@ -181,6 +181,7 @@ fn what_is_printed_as_json_follows_its_schema() {
         ("workflow show", "workflow"),
         ("workflow update --schedule 3d", "workflow"),
         ("workflow list", "images"),
+        ("workflow cancel-run", "cancellation"),
         ("task list-runs", "runs"),
         ("doctor --until scan", "checks"),
     ] {
@@ -201,6 +202,7 @@ fn what_is_printed_as_json_follows_its_schema() {
     let policy = bench.policy(&["python"]);
     for (words, schema) in [
         ("schedule next 7d", "next"),
+        ("schedule calendar 7d --count 2", "next"),
         (&*format!("config check {policy}"), "check"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cssc"));

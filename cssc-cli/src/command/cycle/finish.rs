@@ -31,7 +31,13 @@ pub(crate) struct Finish {
     #[arg(value_name = "RESULT")]
     results: Vec<PathBuf>,
     /// The format of the report
-    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    #[arg(
+        short = 'o',
+        long,
+        visible_alias = "output",
+        value_name = "FORMAT",
+        default_value = "markdown"
+    )]
     format: ReportFormat,
     /// Do not keep a record of the cycle in the registry
     #[arg(long)]

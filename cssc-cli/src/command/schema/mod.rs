@@ -31,7 +31,7 @@ enum Document {
     Differences,
     /// What `config check` prints
     Check,
-    /// What `schedule next` prints
+    /// What `schedule next` and `schedule calendar` print
     Next,
     /// What `tags list` prints
     Tags,
@@ -47,6 +47,8 @@ enum Document {
     StoredPolicy,
     /// What `workflow create`, `update` and `show` print
     Workflow,
+    /// What `workflow cancel-run` prints
+    Cancellation,
     /// What `workflow list` prints
     Images,
     /// What `workflow report --format json` prints, and `--on-end` passes on

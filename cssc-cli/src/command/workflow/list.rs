@@ -46,7 +46,13 @@ pub(crate) struct Report {
     #[arg(long, value_name = "CYCLE")]
     cycle: Option<CycleId>,
     /// The format
-    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    #[arg(
+        short = 'o',
+        long,
+        visible_alias = "output",
+        value_name = "FORMAT",
+        default_value = "markdown"
+    )]
     format: ReportFormat,
 }
 

@@ -123,6 +123,20 @@ pub(crate) struct CancelRun {
     workflow_type: TypeArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// What a cancellation came to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cancellation {
+    /// How many cycles will not be begun.
+    queued_cycles: usize,
+    /// How many runs of the current cycle were canceled here.
+    runs: usize,
+    /// Whether the process that runs the cycle has been asked to cancel it.
+    requested: bool,
 }
 
 /// A workflow as it is shown.
@@ -484,6 +498,14 @@ impl CancelRun {
         let state = self.state.open_existing()?;
         let known = super::known_workflow(&state, &self.registry)?;
         let canceled = workflow::cancel(&state, &known.key, Utc::now())?;
+        self.print(&Cancellation {
+            queued_cycles: canceled.queued,
+            runs: match canceled.running {
+                Some(CanceledCycle::Canceled(runs)) => runs,
+                _ => 0,
+            },
+            requested: matches!(canceled.running, Some(CanceledCycle::Requested)),
+        })?;
         if canceled.queued > 0 {
             let cycles = noun(canceled.queued, "cycle");
             output::note(&format!("{cycles} will not run: no more queued"));
@@ -499,5 +521,20 @@ impl CancelRun {
             None => {}
         }
         Ok(Answer::Yes)
+    }
+
+    /// People are told in words.
+    fn print(&self, canceled: &Cancellation) -> Result<(), Failure> {
+        let mut out = output::stdout();
+        match self.format.output {
+            Format::Table => {}
+            Format::Json => output::json(canceled)?,
+            Format::Tsv | Format::Plain => {
+                writeln!(out, "queuedCycles\t{}", canceled.queued_cycles)?;
+                writeln!(out, "runs\t{}", canceled.runs)?;
+                writeln!(out, "requested\t{}", canceled.requested)?;
+            }
+        }
+        Ok(out.flush()?)
     }
 }
