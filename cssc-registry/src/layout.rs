@@ -425,7 +425,7 @@ impl RegistryClient for LayoutRegistry {
         if let Reference::Digest(digest) = reference {
             if !crate::digest::matches(digest, &manifest.bytes) {
                 return Err(RegistryError::input(format!(
-                    "the manifest to write does not match `{digest}` names"
+                    "the manifest to write does not match `{digest}`"
                 )));
             }
             descriptor.digest = digest.clone();

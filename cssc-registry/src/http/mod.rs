@@ -345,7 +345,7 @@ impl RegistryClient for OciRegistry {
             && !crate::digest::matches(digest, &manifest.bytes)
         {
             return Err(RegistryError::input(format!(
-                "the manifest to write does not match `{digest}` names"
+                "the manifest to write does not match `{digest}`"
             )));
         }
         let written = self
