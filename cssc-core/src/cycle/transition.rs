@@ -283,13 +283,13 @@ impl Cycle {
                 });
             }
         }
+        if !is_patched {
+            return None;
+        }
         exchanged.extend(image.unselected.iter().filter_map(|platform| {
             let (original, patched) = (platform.digest.clone(), platform.valid_patch()?.clone());
             Some(Exchange { original, patched })
         }));
-        if !is_patched {
-            return None;
-        }
         let content = if image.is_index() {
             PublishContent::Index {
                 original: image.digest.clone(),

@@ -72,6 +72,10 @@ fn pin_row(
 ) -> Result<CycleImage, LeftOutReason> {
     let repository = &row.repository;
     let original = Content::read(registry, repository, &row.tag)?;
+    let mut entries = original.platforms.iter();
+    if !entries.any(|entry| selection.takes(&entry.platform)) {
+        return Err(LeftOutReason::PlatformNotSelected);
+    }
     let mut patch = match &row.latest_patch {
         Some(tag) => Some(Content::read(registry, repository, tag)?),
         None => None,
@@ -108,9 +112,6 @@ fn pin_row(
         } else {
             unselected.push(platform);
         }
-    }
-    if platforms.is_empty() {
-        return Err(LeftOutReason::PlatformNotSelected);
     }
     Ok(CycleImage {
         repository: repository.clone(),
