@@ -73,3 +73,13 @@ CONTRAST = """
   return found;
 }
 """
+
+
+def assert_it_fits_and_can_be_read(page: Page, below: str) -> None:
+    """The page does not scroll sideways, and the text below an element is told from its ground."""
+    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert too_wide <= 0, f"the page scrolls sideways by {too_wide}"
+    # WCAG's ratio for text of this size.
+    pairs = page.evaluate(CONTRAST, below)
+    assert len(pairs) > 20
+    assert [pair for pair in pairs if pair[0] < 4.5] == []

@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import CONTRAST, ROOT, SCREENSHOTS, opened
+from conftest import ROOT, SCREENSHOTS, assert_it_fits_and_can_be_read, opened
 from playwright.sync_api import Browser, Page, expect
 
 BOOK = ROOT / "target" / "book"
@@ -111,11 +111,7 @@ def test_hostile_text_is_text(browser: Browser, site: str) -> None:
 def test_it_fits_and_can_be_read(browser: Browser, site: str, scheme: Any, width: int) -> None:
     page = playground(browser, site, color_scheme=scheme, viewport={"width": width, "height": 800})
     page.screenshot(path=SCREENSHOTS / f"playground-{scheme}-{width}.png", full_page=True)
-    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert too_wide <= 0, f"the page scrolls sideways by {too_wide}"
-    pairs = page.evaluate(CONTRAST, "main")
-    assert len(pairs) > 20
-    assert [pair for pair in pairs if pair[0] < 4.5] == []
+    assert_it_fits_and_can_be_read(page, "main")
 
 
 def test_a_book_that_is_not_served_says_so(browser: Browser) -> None:

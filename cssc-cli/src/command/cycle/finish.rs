@@ -11,7 +11,7 @@ use cssc_engine::records::{DEFAULT_KEPT, Records};
 
 use super::document;
 use crate::args::{RegistryArgs, parse_count};
-use crate::command::workflow::ReportFormat;
+use crate::command::workflow::ReportFormatArgs;
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
@@ -30,15 +30,8 @@ pub(crate) struct Finish {
     /// The results of the shards, or folders that contain them; a shard without a result has failed
     #[arg(value_name = "RESULT")]
     results: Vec<PathBuf>,
-    /// The format of the report
-    #[arg(
-        short = 'o',
-        long,
-        visible_alias = "output",
-        value_name = "FORMAT",
-        default_value = "markdown"
-    )]
-    format: ReportFormat,
+    #[command(flatten)]
+    format: ReportFormatArgs,
     /// Do not keep a record of the cycle in the registry
     #[arg(long)]
     no_record: bool,

@@ -45,7 +45,13 @@ pub(crate) struct Report {
     /// The cycle, `20260107T093000Z-3f2a`; the current one by default
     #[arg(long, value_name = "CYCLE")]
     cycle: Option<CycleId>,
-    /// The format
+    #[command(flatten)]
+    format: ReportFormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportFormatArgs {
+    /// The format of the report
     #[arg(
         short = 'o',
         long,
@@ -57,7 +63,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ReportFormat {
+enum ReportFormat {
     /// A single page of HTML, for people: it needs neither network nor scripts
     Html,
     /// JSON, for programs
@@ -70,25 +76,25 @@ pub(crate) enum ReportFormat {
     Markdown,
 }
 
-impl ReportFormat {
+impl ReportFormatArgs {
     /// Prints a report of a registry; `earlier` is asked for earlier cycles, the newest first, when
     /// they are to be shown.
     pub(crate) fn print(
-        self,
+        &self,
         report: &CycleReport,
         registry: &RegistryAddress,
         earlier: impl FnOnce() -> Result<Vec<CycleFigures>, Failure>,
     ) -> Result<(), Failure> {
         let mut out = output::stdout();
-        match self {
-            Self::Html => {
+        match self.format {
+            ReportFormat::Html => {
                 let earlier = earlier()?;
                 write!(out, "{}", report.html(&registry.to_string(), &earlier))?;
             }
-            Self::Json => output::json(&report)?,
-            Self::Sarif => output::json(&report.sarif())?,
-            Self::Junit => write!(out, "{}", report.junit())?,
-            Self::Markdown => write!(out, "{}", report.markdown())?,
+            ReportFormat::Json => output::json(&report)?,
+            ReportFormat::Sarif => output::json(&report.sarif())?,
+            ReportFormat::Junit => write!(out, "{}", report.junit())?,
+            ReportFormat::Markdown => write!(out, "{}", report.markdown())?,
         }
         out.flush()?;
         Ok(())

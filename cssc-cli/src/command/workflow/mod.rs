@@ -11,7 +11,7 @@ use clap::Subcommand;
 use cssc_engine::workflow::{WorkflowError, WorkflowErrorKind};
 
 pub(crate) use args::StateArgs;
-pub(crate) use list::{ReportFormat, known_workflow};
+pub(crate) use list::{ReportFormatArgs, known_workflow};
 pub(crate) use manage::time;
 
 use crate::exit::{Failure, Outcome};
