@@ -27,8 +27,9 @@ impl BuildKit {
              [registry.\"ghcr.io\"]\nmirrors = [\"{registry}\"]\n"
         );
         fs::write(&config, text).unwrap();
-        let process = Command::new("buildkitd")
-            .arg("--config")
+        // One that ends amid a build leaves mounts behind. Among mounts of its own they end with it.
+        let process = Command::new("unshare")
+            .args(["--mount", "buildkitd", "--config"])
             .arg(config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
