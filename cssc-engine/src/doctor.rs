@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use cssc_core::cycle::{CycleImage, ImageFilter, Until};
 use cssc_core::name::Platform;
+use cssc_core::schedule::rfc3339;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Workflow};
 use cssc_registry::{check_deletion, list_all};
@@ -311,10 +312,7 @@ fn scanner(context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
             .with_tool(|job| scanner.prepare(job))
             .and_then(|()| context.with_tool(|job| scanner.database(job)));
         let good = |made: Option<DateTime<Utc>>| match made {
-            Some(made) => format!(
-                "made at {}",
-                made.to_rfc3339_opts(SecondsFormat::Secs, true)
-            ),
+            Some(made) => format!("made at {}", rfc3339(made)),
             None => "ready".to_owned(),
         };
         on_check(Check::of(Subject::Database, made, good, Health::Doubtful));

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use cssc_core::schedule::ScheduleDifference;
+use cssc_core::schedule::{ScheduleDifference, rfc3339};
 use cssc_core::{Interval, Schedule};
 use serde::{Serialize, Serializer};
 
@@ -128,7 +128,6 @@ fn print_runs(
     schedule: &Schedule,
     runs: impl Iterator<Item = DateTime<Utc>> + Clone,
 ) -> Result<(), Failure> {
-    let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     if format == Format::Json {
         return output::json(&NextDocument {
             schedule: schedule.interval(),
@@ -218,7 +217,7 @@ impl Due {
             return Ok(Answer::No);
         };
         let mut out = output::stdout();
-        writeln!(out, "{}", run.to_rfc3339_opts(SecondsFormat::Secs, true))?;
+        writeln!(out, "{}", rfc3339(run))?;
         out.flush()?;
         Ok(Answer::Yes)
     }

@@ -1,15 +1,15 @@
 //! `cssc task`: the runs of the three tasks, and what they printed.
 
 use std::borrow::Cow;
-
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use cssc_core::cycle::{RowStatus, Run, RunId, Status, StatusFilter, Task};
+use cssc_core::schedule::rfc3339;
 use cssc_engine::state::{RunFilter, State};
 
-use super::workflow::{StateArgs, known_workflow, time};
+use super::workflow::StateArgs;
 use crate::args::{FormatArgs, RegistryArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
@@ -69,8 +69,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
 
 impl ListRuns {
     fn run(&self) -> Outcome {
-        let state = self.state.open_existing()?;
-        let known = known_workflow(&state, &self.registry)?;
+        let (state, known) = self.state.open_known(&self.registry)?;
         let status = self.run_status.map(|filter| match filter.status() {
             RowStatus::Queued => Ok(Status::Queued),
             RowStatus::Running => Ok(Status::Running),
@@ -106,8 +105,8 @@ impl Row<7> for &Run {
             self.task().to_string(),
             self.status().to_string(),
             image.unwrap_or_default(),
-            self.started().map(time).unwrap_or_default(),
-            self.finished().map(time).unwrap_or_default(),
+            self.started().map(rfc3339).unwrap_or_default(),
+            self.finished().map(rfc3339).unwrap_or_default(),
             self.reason().map(ToString::to_string).unwrap_or_default(),
         ]
         .map(Cow::from)

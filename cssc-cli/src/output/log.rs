@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use anstyle::Style;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use clap::{Args, ColorChoice, ValueEnum};
+use cssc_core::schedule::rfc3339;
 use serde_json::{Map, Value};
 
 use super::{BOLD, ERROR, WARNING, styled};
@@ -117,7 +117,7 @@ pub(crate) fn event(level: Level, event: &str, message: &str, fields: Fields) {
         if io::stderr().is_terminal() {
             message.to_owned()
         } else {
-            format!("{} {message}", now())
+            format!("{} {message}", rfc3339(Utc::now()))
         }
     });
 }
@@ -143,15 +143,10 @@ fn write(
 
 fn json(level: Level, event: &str, message: &str, fields: Fields) -> String {
     let mut line = Fields::new();
-    line.insert("time".to_owned(), now().into());
+    line.insert("time".to_owned(), rfc3339(Utc::now()).into());
     line.insert("level".to_owned(), level.as_str().into());
     line.insert("event".to_owned(), event.into());
     line.insert("message".to_owned(), message.into());
     line.extend(fields);
     Value::Object(line).to_string()
-}
-
-fn now() -> String {
-    let now: DateTime<Utc> = SystemTime::now().into();
-    now.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

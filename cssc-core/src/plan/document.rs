@@ -1,10 +1,11 @@
 //! A plan as the JSON document that `cssc dry-run` prints.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::{Image, Plan};
+use crate::schedule::rfc3339;
 
 /// A plan and, where there is a schedule, its next run, in the shape of the JSON output.
 ///
@@ -49,8 +50,7 @@ impl Serialize for PlanDocument<'_> {
         document.serialize_field("limitExceeded", &plan.limit_exceeded())?;
         match self.next_run {
             Some(next_run) => {
-                let next_run = next_run.to_rfc3339_opts(SecondsFormat::Secs, true);
-                document.serialize_field("nextRun", &next_run)?;
+                document.serialize_field("nextRun", &rfc3339(next_run))?;
             }
             None => document.skip_field("nextRun")?,
         }

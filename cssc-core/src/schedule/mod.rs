@@ -4,11 +4,24 @@ mod interval;
 
 use std::iter::FusedIterator;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Timelike, Utc,
+};
 
 use crate::dialect::Dialect;
 
 pub use interval::{Interval, IntervalError, IntervalErrorKind};
+
+/// A time as it is written everywhere: RFC 3339, in UTC, to the second.
+///
+/// ```
+/// let created = "2024-01-03T10:30:12.5+01:00".parse()?;
+/// assert_eq!(cssc_core::schedule::rfc3339(created), "2024-01-03T09:30:12Z");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
 
 /// When a workflow runs: every so many days, counted anew from the first of each month.
 ///

@@ -3,7 +3,8 @@
 //! What they run is `cssc cycle plan`, `run` and `finish`; the engine brings the schedule, the
 //! machines, the secrets, and the way from one job to the next.
 
-use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
+use cssc_core::schedule::rfc3339;
 use cssc_core::{Dialect, Schedule};
 
 /// What every written file says in its first line: one that says something else is somebody's own.
@@ -199,7 +200,7 @@ impl Export {
     fn in_words(&self) -> String {
         let interval = self.schedule.interval();
         let next = self.schedule.next_after(self.now);
-        let next = next.map(|next| next.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let next = next.map(rfc3339);
         let next = next.unwrap_or_default();
         let by = if self.is_cron_exact() {
             "in UTC"
@@ -218,9 +219,7 @@ impl Export {
         let due = format!(
             "cssc schedule due {} --created {} --dialect {}",
             self.schedule.interval(),
-            self.schedule
-                .created()
-                .to_rfc3339_opts(SecondsFormat::Secs, true),
+            rfc3339(self.schedule.created()),
             self.schedule.dialect(),
         );
         let (indent, condition, at, not_due) = match engine {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, CycleReport, RecordChange, Run, RunId};
+use cssc_core::schedule::rfc3339;
 
 use super::{
     CancelRequest, CycleState, RunFilter, State, StateError, StoredWorkflow, WorkflowId,
@@ -196,7 +197,7 @@ impl State for MemoryState {
             let key = workflow.stored.key.clone();
             return Err(StateError::held(key, holder.to_owned()));
         }
-        let since = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let since = rfc3339(now);
         let guard = Arc::new(());
         let holder = format!("process {} since {since}", std::process::id());
         workflow.holder = Some((Arc::clone(&guard), holder));

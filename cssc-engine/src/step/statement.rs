@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use cssc_core::cycle::CycleId;
 use cssc_core::name::Platform;
+use cssc_core::schedule::rfc3339;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{Digest, Evidence, ScanReport};
 use serde_json::{Value, json};
@@ -118,7 +119,7 @@ impl<'a> Builder<'a> {
         if let Some(database) = self.database {
             dependencies.push(json!({
                 "name": format!("{} database", self.scanner),
-                "annotations": {"updatedAt": time(database)},
+                "annotations": {"updatedAt": rfc3339(database)},
             }));
         }
         let predicate = json!({
@@ -132,7 +133,7 @@ impl<'a> Builder<'a> {
                 "builder": {"id": PROGRAM, "version": self.versions},
                 "metadata": {
                     "invocationId": self.cycle,
-                    "startedOn": time(self.cycle.started()),
+                    "startedOn": rfc3339(self.cycle.started()),
                 },
             },
         });
@@ -142,14 +143,14 @@ impl<'a> Builder<'a> {
     /// What a scan found, with the report as the scanner wrote it.
     pub(super) fn scan(&self, subject: &ImageRef, report: &Report) -> Value {
         let scanned = report.read.created_at();
-        let scanned = scanned.map_or_else(|| time(self.cycle.started()), time);
+        let scanned = scanned.map_or_else(|| rfc3339(self.cycle.started()), rfc3339);
         let version = self.versions.get(self.scanner);
         let predicate = json!({
             "invocation": {"uri": PROGRAM, "event_id": self.cycle},
             "scanner": {
                 "uri": self.scanner_url(),
                 "version": version,
-                "db": {"lastUpdate": self.database.map(time)},
+                "db": {"lastUpdate": self.database.map(rfc3339)},
                 "result": report.written,
             },
             "metadata": {"scanStartedOn": scanned, "scanFinishedOn": scanned},
@@ -161,7 +162,7 @@ impl<'a> Builder<'a> {
     pub(super) fn vex(&self, subject: &ImageRef, before: &Report, after: &Report) -> Value {
         let evidence = Evidence::compare(&before.read, &after.read);
         let urls = package_urls(&before.written);
-        let now = time(self.cycle.started());
+        let now = rfc3339(self.cycle.started());
         let product = image_url(subject);
         let mut fixed: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
         for finding in evidence.fixed() {
@@ -252,8 +253,4 @@ fn package_urls(report: &Value) -> BTreeMap<(String, String), String> {
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     let list = value.get(key).and_then(Value::as_array);
     list.into_iter().flatten()
-}
-
-fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use cssc_core::schedule::rfc3339;
 use cssc_core::workflow::WorkflowSettings;
 use cssc_core::{Dialect, Workflow};
 use cssc_registry::RegistryClient;
@@ -66,13 +66,12 @@ pub fn mark_as_ours(annotations: &mut Annotations) {
 
 /// The annotations of a workflow.
 pub(super) fn encode(workflow: &Workflow) -> Annotations {
-    let time = |time: DateTime<Utc>| Some(time.to_rfc3339_opts(SecondsFormat::Secs, true));
     let settings = workflow.settings();
     let annotations = [
         (VERSION, Some(VERSION_1.to_owned())),
         (SCHEDULE, Some(workflow.interval().to_string())),
-        (CREATED, time(workflow.created())),
-        (MODIFIED, time(workflow.modified())),
+        (CREATED, Some(rfc3339(workflow.created()))),
+        (MODIFIED, Some(rfc3339(workflow.modified()))),
         (DIALECT, Some(workflow.dialect().to_string())),
         (MAX_IMAGES, settings.limit.map(|limit| limit.to_string())),
         (PATCHER, settings.patcher.map(|kind| kind.to_string())),

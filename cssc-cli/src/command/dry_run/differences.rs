@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use cssc_core::plan::{DialectDifference, dialect_differences};
-use cssc_core::schedule::ScheduleDifference;
+use cssc_core::schedule::{ScheduleDifference, rfc3339};
 use cssc_core::{Inventory, Listing, Policy};
 
 use crate::args::Format;
@@ -21,15 +20,14 @@ pub(super) fn differences(
     inventory: &Inventory,
 ) -> Outcome {
     let differences = dialect_differences(policy, inventory);
-    let rows = || differences.iter().map(Difference);
+    let rows = || differences.iter();
     match format {
         Format::Json => {
-            let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
             output::json(&serde_json::json!({
                 "differences": differences,
                 "nextRun": schedule.map(|difference| serde_json::json!({
-                    "documented": time(difference.documented),
-                    "service": time(difference.service),
+                    "documented": rfc3339(difference.documented),
+                    "service": rfc3339(difference.service),
                 })),
             }))?;
         }
@@ -59,30 +57,26 @@ pub(super) fn differences(
     })
 }
 
-/// An image on which they differ, as a row.
-struct Difference<'a>(&'a DialectDifference);
-
-impl Difference<'_> {
-    fn sides(&self) -> [&str; 2] {
-        [&self.0.documented, &self.0.service].map(|side| side.as_deref().unwrap_or_default())
-    }
-}
-
-impl Row<4> for Difference<'_> {
+impl Row<4> for &DialectDifference {
     const HEADS: [&'static str; 4] = ["LIST", "TAG", "DOCUMENTED", "SERVICE"];
 
     fn cells(&self) -> [Cow<'_, str>; 4] {
-        let name = match self.0.tag.as_str() {
-            "" => self.0.repository.as_str().into(),
-            tag => format!("{}:{tag}", self.0.repository).into(),
+        let name = match self.tag.as_str() {
+            "" => self.repository.as_str().into(),
+            tag => format!("{}:{tag}", self.repository).into(),
         };
-        let [documented, service] = self.sides().map(Cow::from);
-        [self.0.list.as_str().into(), name, documented, service]
+        let [documented, service] = sides(self).map(Cow::from);
+        [self.list.as_str().into(), name, documented, service]
     }
 
     fn tsv(&self) -> String {
-        let (list, [documented, service]) = (self.0.list.as_str(), self.sides());
-        let (repository, tag) = (&self.0.repository, &self.0.tag);
+        let (list, [documented, service]) = (self.list.as_str(), sides(self));
+        let (repository, tag) = (&self.repository, &self.tag);
         format!("{list}\t{repository}\t{tag}\t{documented}\t{service}")
     }
+}
+
+/// What each dialect does with it.
+fn sides(difference: &DialectDifference) -> [&str; 2] {
+    [&difference.documented, &difference.service].map(|side| side.as_deref().unwrap_or_default())
 }

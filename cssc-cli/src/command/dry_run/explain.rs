@@ -4,37 +4,28 @@ use std::borrow::Cow;
 
 use cssc_core::plan::Explanation;
 use cssc_core::{Inventory, Listing, Plan, TagRef};
-use serde::Serialize;
 
-use super::plan::tell_unavailable;
+use super::plan::tell_what_has_no_tags;
 use crate::args::{Format, ImageArg};
 use crate::exit::Failure;
-use crate::output;
 use crate::output::rows::{self, Row};
 use crate::output::suggest::did_you_mean;
 
-/// An explanation as it is printed.
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Explained<'a>(Explanation<'a>);
-
-impl Row<4> for Explained<'_> {
+impl Row<4> for Explanation<'_> {
     const HEADS: [&'static str; 4] = ["REPOSITORY", "TAG", "DECIDED BY", "VERDICT"];
 
     fn cells(&self) -> [Cow<'_, str>; 4] {
-        let row = &self.0;
-        let decided_by = match row.decided_by {
+        let decided_by = match self.decided_by {
             Some(by) => format!("rule {}, `{}`", by.rule.saturating_add(1), by.selector).into(),
             None => "".into(),
         };
-        let (repository, tag) = (row.repository.as_str().into(), row.tag.as_str().into());
-        [repository, tag, decided_by, row.verdict.to_string().into()]
+        let (repository, tag) = (self.repository.as_str().into(), self.tag.as_str().into());
+        [repository, tag, decided_by, self.verdict.to_string().into()]
     }
 
     fn tsv(&self) -> String {
-        let row = &self.0;
-        let (repository, tag, verdict) = (row.repository, row.tag, row.verdict);
-        let rule = row.decided_by.map(|by| by.to_string()).unwrap_or_default();
+        let (repository, tag, verdict) = (self.repository, self.tag, self.verdict);
+        let rule = self.decided_by.map(|by| by.to_string()).unwrap_or_default();
         format!(
             "{repository}\t{tag}\t{}\t{rule}\t{verdict}",
             verdict.as_str()
@@ -42,7 +33,7 @@ impl Row<4> for Explained<'_> {
     }
 
     fn plain(&self) -> String {
-        format!("{}:{} {}", self.0.repository, self.0.tag, self.0.verdict)
+        format!("{}:{} {}", self.repository, self.tag, self.verdict)
     }
 }
 
@@ -66,17 +57,9 @@ pub(super) fn explain(
     {
         return Err(why_nothing(plan, inventory, subject));
     }
-    rows::print(format, || rows().map(Explained))?;
-    tell_the_rest_of_explain(plan);
+    rows::print(format, rows)?;
+    tell_what_has_no_tags(plan);
     Ok(())
-}
-
-/// Entries and repositories that have no tags to explain.
-fn tell_the_rest_of_explain(plan: &Plan) {
-    for row in plan.not_found() {
-        output::note(&format!("not found: `{}:{}`", row.repository, row.selector));
-    }
-    tell_unavailable(plan, output::error);
 }
 
 /// Why there is nothing to explain.

@@ -27,7 +27,7 @@ pub(super) fn show(
             out.flush()?;
         }
         Format::Tsv | Format::Plain => {
-            rows::print_text(format, || plan.images().map(Planned))?;
+            rows::print_text(format, || plan.images())?;
             tell_the_rest(plan);
         }
     }
@@ -58,11 +58,13 @@ fn tell_the_rest(plan: &Plan) {
             skipped.repository, skipped.tag
         ));
     }
-    for not_found in plan.not_found() {
-        output::note(&format!(
-            "not found: `{}:{}`",
-            not_found.repository, not_found.selector
-        ));
+    tell_what_has_no_tags(plan);
+}
+
+/// Tells of the entries and repositories that no tag was found for.
+pub(super) fn tell_what_has_no_tags(plan: &Plan) {
+    for row in plan.not_found() {
+        output::note(&format!("not found: `{}:{}`", row.repository, row.selector));
     }
     tell_unavailable(plan, output::error);
 }
@@ -77,9 +79,9 @@ pub(crate) fn tell_unavailable(plan: &Plan, tell: fn(&str)) {
 
 /// The repositories that cannot be listed under each reason, in the order of the plan: a registry
 /// that is away has the same one for all.
-fn unavailable_by_reason(plan: &Plan) -> Vec<(String, Vec<&Repository>)> {
+fn unavailable_by_reason(plan: &Plan) -> Vec<Unavailable<'_>> {
     let mut places = BTreeMap::new();
-    let mut reasons: Vec<(String, Vec<&Repository>)> = Vec::new();
+    let mut reasons: Vec<Unavailable<'_>> = Vec::new();
     for row in plan.unavailable() {
         let reason = row.error.to_string();
         let place = *places.entry(reason.clone()).or_insert_with(|| {
@@ -107,11 +109,11 @@ fn named(repositories: &[&Repository], quote: &str) -> String {
 
 fn tables(out: &mut Output, plan: &Plan) -> Result<(), OutputError> {
     if plan.matches() > 0 {
-        rows::table(out, || plan.images().map(Planned))?;
+        rows::table(out, || plan.images())?;
         writeln!(out)?;
     }
     if plan.skipped().next().is_some() {
-        rows::table(out, || plan.skipped().map(LeftOut))?;
+        rows::table(out, || plan.skipped())?;
         writeln!(out)?;
     }
     if plan.not_found().next().is_some() {
@@ -123,7 +125,7 @@ fn tables(out: &mut Output, plan: &Plan) -> Result<(), OutputError> {
     }
     let unavailable = unavailable_by_reason(plan);
     if !unavailable.is_empty() {
-        rows::table(out, || unavailable.iter().map(Unavailable))?;
+        rows::table(out, || unavailable.iter())?;
         writeln!(out)?;
     }
     Ok(())
@@ -160,74 +162,60 @@ fn summary(
     writeln!(out)
 }
 
-/// An image of the plan, as a row.
-struct Planned<'a>(Image<'a>);
-
-impl Row<4> for Planned<'_> {
+impl Row<4> for Image<'_> {
     const HEADS: [&'static str; 4] = ["REPOSITORY", "TAG", "SCAN", "PATCH TO"];
 
     fn cells(&self) -> [Cow<'_, str>; 4] {
-        let image = &self.0;
-        let patch = match image.patch_tag() {
+        let patch = match self.patch_tag() {
             Ok(patch) => patch.to_string().into(),
             Err(_) => "none left, the patch will fail".into(),
         };
         [
-            image.repository().as_str().into(),
-            image.tag().as_str().into(),
-            image.scan_tag().to_string().into(),
+            self.repository().as_str().into(),
+            self.tag().as_str().into(),
+            self.scan_tag().to_string().into(),
             patch,
         ]
     }
 
     fn tsv(&self) -> String {
-        let image = &self.0;
-        let latest = image.latest_patch().map(|patch| patch.to_string());
-        let patch = image.patch_tag().map(|patch| patch.to_string());
+        let latest = self.latest_patch().map(|patch| patch.to_string());
+        let patch = self.patch_tag().map(|patch| patch.to_string());
         format!(
             "{}\t{}\t{}\t{}\t{}",
-            image.repository(),
-            image.tag(),
+            self.repository(),
+            self.tag(),
             latest.unwrap_or_default(),
-            image.scan_tag(),
+            self.scan_tag(),
             patch.unwrap_or_default()
         )
     }
 
     fn plain(&self) -> String {
-        format!("{}:{}", self.0.repository(), self.0.tag())
+        format!("{}:{}", self.repository(), self.tag())
     }
 }
 
-/// A tag that the plan skips, as a row.
-struct LeftOut<'a>(Skipped<'a>);
-
-impl Row<3> for LeftOut<'_> {
+impl Row<3> for Skipped<'_> {
     const HEADS: [&'static str; 3] = ["SKIPPED", "REASON", "MEANING"];
 
     fn cells(&self) -> [Cow<'_, str>; 3] {
-        let Skipped {
-            repository,
-            tag,
-            reason,
-            ..
-        } = &self.0;
         [
-            format!("{repository}:{tag}").into(),
-            reason.to_string().into(),
-            reason.describe().into(),
+            format!("{}:{}", self.repository, self.tag).into(),
+            self.reason.to_string().into(),
+            self.reason.describe().into(),
         ]
     }
 }
 
-/// Repositories that cannot be listed for one reason, as a row.
-struct Unavailable<'a>(&'a (String, Vec<&'a Repository>));
+/// The repositories that cannot be listed for one reason.
+type Unavailable<'a> = (String, Vec<&'a Repository>);
 
-impl Row<2> for Unavailable<'_> {
+impl Row<2> for &Unavailable<'_> {
     const HEADS: [&'static str; 2] = ["UNAVAILABLE", "REASON"];
 
     fn cells(&self) -> [Cow<'_, str>; 2] {
-        let (reason, repositories) = self.0;
+        let (reason, repositories) = self;
         [named(repositories, "").into(), reason.as_str().into()]
     }
 }

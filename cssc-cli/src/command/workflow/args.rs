@@ -8,7 +8,9 @@ use cssc_core::cycle::WORKFLOW_TYPE;
 use cssc_core::workflow::WorkflowSettings;
 use cssc_engine::records::DEFAULT_KEPT;
 use cssc_engine::runner::RunnerSettings;
-use cssc_engine::state::{SqliteState, StateError, StateErrorKind, default_path};
+use cssc_engine::state::{
+    SqliteState, State as _, StateError, StateErrorKind, StoredWorkflow, default_path,
+};
 
 use crate::args::{LimitArgs, PlatformArgs, RegistryArgs, parse_count};
 use crate::exit::Failure;
@@ -45,6 +47,31 @@ impl StateArgs {
         Ok(SqliteState::open_existing(self.path()?)?)
     }
 
+    /// Opens the state of a workflow that it has runs of; one that it knows nothing of is not empty,
+    /// for its name may be misspelt.
+    pub(crate) fn open_known(
+        &self,
+        registry: &RegistryArgs,
+    ) -> Result<(SqliteState, StoredWorkflow), Failure> {
+        let state = self.open_existing()?;
+        if let Some(known) = state.workflow(&registry.workflow_key())? {
+            return Ok((state, known));
+        }
+        let others = state.workflows()?;
+        let others: Vec<String> = others
+            .iter()
+            .map(|other| format!("`{}`", other.key))
+            .collect();
+        let known = match others.as_slice() {
+            [] => "none is".to_owned(),
+            others => format!("known are {}", others.join(", ")),
+        };
+        Err(Failure::No(format!(
+            "no workflow of `{}` has run or been queued with this state file: {known}",
+            registry.registry
+        )))
+    }
+
     /// Opens the state if it is there.
     pub(crate) fn open_if_there(&self) -> Result<Option<SqliteState>, Failure> {
         match SqliteState::open_existing(self.path()?) {
@@ -59,6 +86,17 @@ impl StateArgs {
         let path = self.state.clone().or_else(default_path);
         path.ok_or_else(|| Failure::new("there is no home folder: pass --state FILE"))
     }
+}
+
+/// Which workflow, and where its runs and logs are kept.
+#[derive(Debug, Args)]
+pub(super) struct WorkflowArgs {
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
+    #[command(flatten)]
+    workflow_type: TypeArgs,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
 }
 
 impl From<StateError> for Failure {

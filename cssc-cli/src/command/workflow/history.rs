@@ -9,8 +9,7 @@ use cssc_engine::state::{SqliteState, StateError, StoredWorkflow};
 use cssc_engine::workflow;
 use cssc_registry::RegistryClient;
 
-use super::args::StateArgs;
-use super::known_workflow;
+use super::args::WorkflowArgs;
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
 use crate::output;
@@ -68,12 +67,8 @@ impl Known {
 
 /// The cycle with this name, or else the newest: from the state file when that has it, else from
 /// the registry. Says which, where both could have.
-pub(super) fn find(
-    registry: &RegistryArgs,
-    state: &StateArgs,
-    id: Option<CycleId>,
-) -> Result<Known, Failure> {
-    let here = here(registry, state, id);
+pub(super) fn find(of: &WorkflowArgs, id: Option<CycleId>) -> Result<Known, Failure> {
+    let here = here(of, id);
     let newest = match &here {
         Ok(here) => here.cycle.as_ref(),
         Err(_) => None,
@@ -83,7 +78,7 @@ pub(super) fn find(
         return here.map(|here| Known::Here(Box::new(here)));
     }
     let newest = newest.map(|cycle| cycle.record().id());
-    let client = Registry::open(registry)?;
+    let client = Registry::open(&of.registry)?;
     let recorded = match recorded(client.client(), id, newest) {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -103,9 +98,8 @@ pub(super) fn find(
     }
 }
 
-fn here(registry: &RegistryArgs, state: &StateArgs, id: Option<CycleId>) -> Result<Here, Failure> {
-    let state = state.open_existing()?;
-    let workflow = known_workflow(&state, registry)?;
+fn here(of: &WorkflowArgs, id: Option<CycleId>) -> Result<Here, Failure> {
+    let (state, workflow) = of.state.open_known(&of.registry)?;
     let cycle = workflow::cycle(&state, &workflow.key, id)?;
     Ok(Here {
         state,

@@ -1,41 +1,44 @@
 //! `cssc workflow`: policies that run on a schedule.
 
 mod args;
+mod cancel_run;
+mod create;
+mod delete;
 mod export;
 mod history;
 mod list;
-mod manage;
+mod report;
 mod run;
+mod show;
 
 use clap::Subcommand;
 use cssc_engine::workflow::{WorkflowError, WorkflowErrorKind};
 
 pub(crate) use args::StateArgs;
-pub(crate) use list::{ReportFormatArgs, known_workflow};
-pub(crate) use manage::time;
+pub(crate) use report::ReportFormatArgs;
 
 use crate::exit::{Failure, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Store a policy and its schedule in the registry
-    Create(Box<manage::Create>),
+    Create(Box<create::Create>),
     /// Change the policy, the schedule, or both
-    Update(Box<manage::Update>),
+    Update(Box<create::Update>),
     /// Show the schedule, the next run and the tasks
-    Show(manage::Show),
+    Show(show::Show),
     /// Show the images of the current cycle and their status
     List(list::List),
     /// Delete the policy from the registry, and the runs
-    Delete(manage::Delete),
+    Delete(delete::Delete),
     /// Cancel what is queued or running in the current cycle
-    CancelRun(manage::CancelRun),
+    CancelRun(cancel_run::CancelRun),
     /// Run one cycle now, or finish the one that was stopped
     Run(Box<run::Run>),
     /// Run cycles on schedule until stopped
     Serve(Box<run::Serve>),
     /// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
-    Report(list::Report),
+    Report(report::Report),
     /// Generate the files with which an engine runs the stored workflow in shards
     Export(Box<export::Export>),
 }

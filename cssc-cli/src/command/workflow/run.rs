@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use chrono::SecondsFormat;
 use clap::Args;
 use cssc_core::Cycle;
 use cssc_core::cycle::{Cause, Interrupt, Reason, RunId, Status};
+use cssc_core::schedule::rfc3339;
 use cssc_engine::monitor::{Monitor, MonitorServer};
 use cssc_engine::runner::{PolicySource, RunnerSettings, ServeEvent};
 use cssc_engine::state::State;
@@ -124,10 +124,9 @@ impl Serve {
 
 fn tell(progress: &mut Progress, event: &ServeEvent<'_>) {
     match event {
-        ServeEvent::Waiting { next: Some(next) } => output::note(&format!(
-            "next run: {}",
-            next.to_rfc3339_opts(SecondsFormat::Secs, true)
-        )),
+        ServeEvent::Waiting { next: Some(next) } => {
+            output::note(&format!("next run: {}", rfc3339(*next)));
+        }
         ServeEvent::Unreadable(error) => output::warning(&error.to_string()),
         ServeEvent::Absent => {
             output::warning("there is no workflow: waiting for `cssc workflow create`");

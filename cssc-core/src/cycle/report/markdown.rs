@@ -2,9 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use chrono::SecondsFormat;
-
 use super::{CycleReport, ImageOutcome, ImageReport};
+use crate::schedule::rfc3339;
 
 /// The sections after the one of patched images, what is worst first.
 const SECTIONS: [(ImageOutcome, &str); 6] = [
@@ -83,9 +82,7 @@ fn write_databases(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Res
         return Ok(());
     };
     let databases = report.databases.iter();
-    let databases: Vec<String> = databases
-        .map(|made| made.to_rfc3339_opts(SecondsFormat::Secs, true))
-        .collect();
+    let databases: Vec<String> = databases.map(|made| rfc3339(*made)).collect();
     writeln!(
         f,
         "\nThe scans used databases of different dates: {}",

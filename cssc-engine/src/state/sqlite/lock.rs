@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
+use cssc_core::schedule::rfc3339;
 use rusqlite::params;
 
 use super::{SqliteState, StateError, WorkflowId, WorkflowLock, changed};
@@ -37,10 +38,7 @@ impl SqliteState {
                 Err(TryLockError::Error(error)) => return Err(StateError::lock(&path, error)),
             }
         }
-        let (pid, since) = (
-            std::process::id(),
-            now.to_rfc3339_opts(SecondsFormat::Secs, true),
-        );
+        let (pid, since) = (std::process::id(), rfc3339(now));
         let holder = format!("process {pid} on `{}` since {since}", host());
         let named = self.write(|transaction| {
             let sql = "UPDATE workflows SET holder = ?2 WHERE id = ?1";

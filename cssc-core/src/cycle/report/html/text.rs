@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::cycle::outcome::ImageOutcome;
+use crate::schedule::rfc3339;
 use crate::text::is_plain;
 
 /// Text from elsewhere, between tags or in an attribute with double quotes: nothing in it is markup,
@@ -30,7 +31,7 @@ pub(super) struct Time(pub(super) DateTime<Utc>);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = self.0.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let exact = rfc3339(self.0);
         let shown = self.0.format("%Y-%m-%d %H:%M UTC");
         write!(f, r#"<time datetime="{exact}">{shown}</time>"#)
     }
