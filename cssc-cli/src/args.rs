@@ -10,7 +10,7 @@ use cssc_core::name::NameError;
 use cssc_core::plan::ImageLimit;
 use cssc_core::policy::{LintName, Lints};
 use cssc_core::workflow::PlatformSelection;
-use cssc_core::{Dialect, Repository, Tag};
+use cssc_core::{Dialect, Repository, Tag, TagConvention};
 use cssc_registry::{DEFAULT_CONCURRENCY, RegistryAddress};
 
 use crate::exit::Failure;
@@ -234,6 +234,18 @@ pub(crate) struct FormatArgs {
     /// The output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
+}
+
+/// Whose tags are asked about, and how to answer.
+#[derive(Debug, Args)]
+pub(crate) struct TagsArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// How patches are tagged
+    #[arg(long, value_name = "CONVENTION", default_value_t)]
+    pub(crate) tag_convention: TagConvention,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// A repository, or one tag of it.

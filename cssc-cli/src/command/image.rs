@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
-use cssc_core::TagConvention;
 use cssc_engine::story::{Chapter, PlatformChapter, Story};
 
-use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
+use crate::args::{Format, ImageArg, TagsArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::output::rows::{self, Row};
@@ -25,12 +24,7 @@ pub(crate) struct Show {
     #[arg(value_name = "REPOSITORY:TAG")]
     image: ImageArg,
     #[command(flatten)]
-    registry: RegistryArgs,
-    /// How patches are tagged
-    #[arg(long, value_name = "CONVENTION", default_value_t)]
-    tag_convention: TagConvention,
-    #[command(flatten)]
-    format: FormatArgs,
+    how: TagsArgs,
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
@@ -45,12 +39,12 @@ impl Show {
             let message = format!("name one image of `{repository}`: `{repository}:TAG`");
             return Err(Failure::new(message));
         };
-        let registry = Registry::open(&self.registry)?;
+        let registry = Registry::open(&self.how.registry)?;
         let tags = registry.tags(repository)?;
-        let convention = self.tag_convention;
+        let convention = self.how.tag_convention;
         let story = Story::read(registry.client(), repository, tag, &tags, convention)?
             .ok_or_else(|| Failure::No(format!("`{repository}` has no tag `{tag}`")))?;
-        match self.format.output {
+        match self.how.format.output {
             Format::Json => output::json(&story)?,
             format => rows::print_text(format, || platform_rows(&story))?,
         }

@@ -13,8 +13,8 @@ use cssc_core::{Digest, Repository, Tag, TagConvention};
 use cssc_registry::Reference;
 use serde::Serialize;
 
-use super::{How, answers, asked};
-use crate::args::ImageArg;
+use super::{answers, asked};
+use crate::args::{ImageArg, TagsArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::output::rows::{self, Row};
@@ -35,7 +35,7 @@ pub(crate) struct Latest {
     #[arg(long)]
     digest: bool,
     #[command(flatten)]
-    how: How,
+    how: TagsArgs,
 }
 
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use cssc_core::tags::{Lineage, Lineages, NoOriginal, PatchTag};
 use cssc_core::{Repository, Tag, TagConvention};
 use serde::Serialize;
 
-use crate::args::{Format, FormatArgs, ImageArg, RegistryArgs};
+use crate::args::{Format, FormatArgs, ImageArg, TagsArgs};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output::rows::{self, Row};
 use crate::output::suggest::did_you_mean;
@@ -33,19 +33,7 @@ pub(crate) struct Question {
     #[arg(value_name = "REPOSITORY[:TAG]")]
     image: ImageArg,
     #[command(flatten)]
-    how: How,
-}
-
-/// Where to ask, and how to answer.
-#[derive(Debug, Args)]
-struct How {
-    #[command(flatten)]
-    registry: RegistryArgs,
-    /// How patches are tagged
-    #[arg(long, value_name = "CONVENTION", default_value_t)]
-    tag_convention: TagConvention,
-    #[command(flatten)]
-    format: FormatArgs,
+    how: TagsArgs,
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
