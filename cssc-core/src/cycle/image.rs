@@ -116,6 +116,12 @@ impl CycleImage {
         self.platforms.iter().all(|one| one.digest != self.digest)
     }
 
+    /// The digest of its newest patch.
+    pub(super) fn previous(&self) -> Option<Digest> {
+        let patch = self.latest_patch.as_ref();
+        patch.map(|patch| patch.digest.clone())
+    }
+
     /// Whether its patch would replace a tag that nothing shows to be a patch of ours.
     pub fn would_replace_foreign(&self) -> bool {
         self.latest_patch.as_ref().is_some_and(|patch| {

@@ -18,7 +18,7 @@ use super::run::{Activity, Progress, Run};
 use super::status::Status;
 use super::step::{PlanStep, Step, StepKind};
 use super::summary::{ImageState, Summary};
-use super::transition::{cancel, later};
+use super::transition::later;
 use super::version::Version;
 use crate::name::Tag;
 use crate::workflow::WorkflowSettings;
@@ -249,7 +249,7 @@ impl Cycle {
         let mut canceled: usize = 0;
         for id in open {
             if let Some(run) = self.runs.get_mut(&id) {
-                canceled = canceled.saturating_add(usize::from(cancel(run, now)));
+                canceled = canceled.saturating_add(usize::from(run.cancel(now)));
             }
             self.changed.insert(id);
         }

@@ -10,7 +10,7 @@ use super::status::Status;
 use super::step::{ScanOutcome, Step, StepKind, TestOutcome, VerifyOutcome};
 use super::version::Version;
 use crate::name::{Digest, Tag};
-use crate::scan::{PublishVerdict, Withheld};
+use crate::scan::{PublishVerdict, ScanVerdict, Withheld};
 
 /// A run of a task: what is stored, listed and shown of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +202,12 @@ impl Run {
         self.scan.as_deref()
     }
 
+    /// Whether it is a scan that has found that its manifest is to be patched.
+    pub(super) fn needs_patch(&self) -> bool {
+        let verdict = self.scan().map(|scan| &scan.verdict);
+        matches!(verdict, Some(ScanVerdict::Patch { .. }))
+    }
+
     /// What was found out about the candidate, in a patch run.
     pub fn verified(&self) -> Option<&VerifyOutcome> {
         self.verified.as_deref()
@@ -246,6 +252,23 @@ impl Run {
         self.progress = None;
         self.decided = None;
         self.finished = Some(now);
+    }
+
+    /// Ends as was decided before its candidates were cleared away.
+    pub(super) fn end_as_decided(&mut self, now: DateTime<Utc>) {
+        if let Some(Decided { status, reason }) = self.decided.take() {
+            self.end(status, reason, now);
+        }
+    }
+
+    /// Ends since it is canceled, or as was decided already. Whether it was canceled.
+    pub(super) fn cancel(&mut self, now: DateTime<Utc>) -> bool {
+        if self.decided.is_some() {
+            self.end_as_decided(now);
+            return false;
+        }
+        self.end(Status::Canceled, Some(Reason::Canceled), now);
+        true
     }
 
     /// Goes on with another step.
