@@ -1,7 +1,9 @@
 //! Runs cycles: asks the core what to do, has it done, and stores what came of it.
 
+mod context;
 mod drive;
 mod error;
+mod execution;
 mod folder;
 mod serve;
 
@@ -23,8 +25,9 @@ use crate::doctor::{self, Check};
 use crate::reports::Reports;
 use crate::state::{State, StateError, StoredWorkflow};
 use crate::tool::{Access, EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
+use context::RunContext;
 use cssc_registry::{ListOptions, RegistryClient, RegistryError};
-use drive::{Call, Execution};
+use execution::Execution;
 use folder::WorkFolder;
 
 /// Where the policy and the schedule of a workflow are read from.
@@ -254,7 +257,7 @@ impl Runner<'_> {
     ) -> Result<(), RunnerError> {
         let folder = &self.folder()?;
         let run = &RunId::trigger(CycleId::new(now(), fastrand::u16(..)));
-        let call = Call {
+        let context = RunContext {
             runner: self,
             folder,
             reports: &Reports::new(folder.reports()),
@@ -262,7 +265,7 @@ impl Runner<'_> {
             token: stop,
         };
         // There is no such run, whose log could be kept.
-        let _ = call.with_context(|context| doctor::examine(context, self.settings, on_check));
+        let _ = context.with_context(|context| doctor::examine(context, self.settings, on_check));
         // A cycle may be running beside it, whose folders stay.
         folder.remove_run(run);
         Ok(())

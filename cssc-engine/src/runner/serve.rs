@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use cssc_core::cycle::Cause;
 use cssc_core::{Cycle, Workflow};
 
-use super::drive::Execution;
+use super::execution::Execution;
 use super::{PolicyReadError, Runner, RunnerError, RunnerEvent, WorkFolder, now};
 use crate::monitor::Monitor;
 use crate::state::{State, StateError, StoredWorkflow, WorkflowLock};
