@@ -6,7 +6,7 @@ use super::{Runner, WorkFolder};
 use crate::reports::Reports;
 use crate::state::StateError;
 use crate::step::StepContext;
-use crate::tool::{Log as _, StopToken};
+use crate::tool::StopToken;
 
 /// What a step, or something that belongs to none, is done with.
 pub(super) struct RunContext<'a> {
