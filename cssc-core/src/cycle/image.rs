@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image_name::ImageName;
 use crate::name::{Digest, Platform, Repository, Tag};
 use crate::plan::Image;
 use crate::tags::{PatchTag, Suffix, TagConvention};
@@ -109,6 +110,11 @@ impl CycleImage {
             }),
             patch_tag: image.patch_tag().ok().map(PatchTag::to_tag),
         }
+    }
+
+    /// The name of its original.
+    pub fn name(&self) -> ImageName {
+        ImageName::of(&self.repository, &self.tag)
     }
 
     /// Whether the original is an index, of which each platform is patched for itself.

@@ -2,23 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::assignment::{Assignment, NextStep, RecordChange};
 use super::error::CycleError;
 use super::filter::ImageFilter;
 use super::id::{CycleId, RunId};
+use super::image_name::ImageName;
 use super::options::{CycleOptions, Until};
 use super::plan::CyclePlan;
 use super::record::{Cause, CycleRecord};
 use super::restore::StoredCycle;
-use super::row::ImageName;
 use super::run::{Activity, Progress, Run};
 use super::status::Status;
 use super::step::{PlanStep, Step, StepKind};
 use super::summary::{ImageState, Summary};
-use super::transition::later;
 use super::version::Version;
 use crate::name::Tag;
 use crate::workflow::WorkflowSettings;
@@ -445,4 +444,10 @@ fn plan_step(record: &CycleRecord) -> PlanStep {
         patches: options.until != Some(Until::Scan),
         for_others: options.plan_only,
     }
+}
+
+/// That time from now, or the end of time.
+pub(super) fn later(now: DateTime<Utc>, delay: TimeDelta) -> DateTime<Utc> {
+    now.checked_add_signed(delay)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -7,6 +7,7 @@ mod failure;
 mod filter;
 mod id;
 mod image;
+mod image_name;
 mod interrupt;
 mod machine;
 mod options;
@@ -33,6 +34,7 @@ pub use failure::{FailureKind, StepFailure};
 pub use filter::ImageFilter;
 pub use id::{CycleId, CycleIdError, RunId, RunIdError, Task, TaskError};
 pub use image::{CycleImage, CyclePlatform, LatestPatch, PlatformPatch};
+pub use image_name::ImageName;
 pub use interrupt::Interrupt;
 pub use machine::Cycle;
 pub use options::{CycleOptions, Until};
@@ -41,7 +43,7 @@ pub use plan::{CyclePlan, LeftOut, LeftOutReason};
 pub use reason::Reason;
 pub use record::{Cause, CycleRecord};
 pub use report::{CycleFigures, CycleReport, ImageReport, ReportPage, ReportedFinding};
-pub use row::{ImageName, PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
+pub use row::{PlatformRow, RowFindings, RowReason, StatusRow, WORKFLOW_TYPE};
 pub use run::{Publication, Run};
 pub use shard::{
     CYCLE_SCHEMA, CycleDocument, DocumentError, DocumentErrorKind, Merge, RESULT_SCHEMA, Shard,

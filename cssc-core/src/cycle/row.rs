@@ -1,72 +1,23 @@
 //! The rows of `workflow list`.
 
 use std::fmt;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::id::RunId;
 use super::image::{CycleImage, CyclePlatform};
+use super::image_name::ImageName;
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
 use super::plan::{CyclePlan, LeftOut, PLATFORM_NOT_SELECTED};
 use super::reason::Reason;
 use super::standing::PlatformStanding;
 use super::status::RowStatus;
-use crate::name::{Digest, NameError, Platform, Repository, Tag};
+use crate::name::{Digest, Platform};
 
 /// The only type of workflow there is.
 pub const WORKFLOW_TYPE: &str = "continuouspatchv1";
-
-/// Repository and tag of an image: prints and is stored as `python:3.11`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImageName {
-    /// The repository.
-    pub repository: Repository,
-    /// The tag; of what was left out, what the policy says in its place: a glob, or `*`.
-    pub tag: Box<str>,
-}
-
-impl ImageName {
-    /// The name of an image.
-    pub fn of(repository: &Repository, tag: &Tag) -> Self {
-        Self {
-            repository: repository.clone(),
-            tag: tag.as_str().into(),
-        }
-    }
-}
-
-impl fmt::Display for ImageName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}:{}", self.repository, self.tag))
-    }
-}
-
-impl FromStr for ImageName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let (repository, tag) = text.rsplit_once(':').unwrap_or((text, ""));
-        Ok(Self {
-            repository: repository.parse()?,
-            tag: tag.into(),
-        })
-    }
-}
-
-impl Serialize for ImageName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ImageName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::serde_text::parse(deserializer, "an image such as `python:3.11`")
-    }
-}
 
 /// Why an image ended as it did: for programs, and for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,7 +255,7 @@ impl Cycle {
         let rows: Vec<PlatformRow> = selected.chain(unselected).collect();
         let findings = RowFindings::of_all(rows.iter().map(|row| row.findings));
         Some(StatusRow {
-            image: ImageName::of(&image.repository, &image.tag),
+            image: image.name(),
             workflow_type: WORKFLOW_TYPE.to_owned(),
             outcome: standing.outcome,
             scan_status: standing.scan,

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::id::{RunId, Task};
+use super::image_name::ImageName;
 use super::reason::Reason;
-use super::row::ImageName;
 use super::status::Status;
 use super::step::{ScanOutcome, Step, StepKind, TestOutcome, VerifyOutcome};
 use super::version::Version;

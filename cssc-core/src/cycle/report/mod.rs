@@ -17,10 +17,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::id::{CycleId, RunId};
+use super::image_name::ImageName;
 use super::machine::Cycle;
 use super::outcome::ImageOutcome;
 use super::record::Cause;
-use super::row::{ImageName, RowFindings};
+use super::row::RowFindings;
 use super::shard::CycleDocument;
 use super::status::Status;
 use super::summary::Summary;

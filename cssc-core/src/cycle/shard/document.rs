@@ -13,13 +13,13 @@ use super::result::ShardResult;
 use crate::cycle::candidate::is_candidate_for;
 use crate::cycle::id::{CycleId, RunId};
 use crate::cycle::image::CycleImage;
+use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::options::{CycleOptions, Until};
 use crate::cycle::outcome::ImageOutcome;
 use crate::cycle::plan::CyclePlan;
 use crate::cycle::reason::Reason;
 use crate::cycle::record::{Cause, CycleRecord};
-use crate::cycle::row::ImageName;
 use crate::cycle::status::Status;
 use crate::cycle::version::Version;
 use crate::name::Tag;
@@ -171,7 +171,7 @@ impl CycleDocument {
     /// The images, with their numbers and names.
     pub(super) fn images(&self) -> impl Iterator<Item = (u32, ImageName, &CycleImage)> {
         let images = (0_u32..).zip(self.0.plan.images());
-        images.map(|(index, image)| (index, ImageName::of(&image.repository, &image.tag), image))
+        images.map(|(index, image)| (index, image.name(), image))
     }
 
     /// The cycle as one worker does it: the images of its shard and nothing else. Of those the
@@ -219,7 +219,7 @@ impl CycleDocument {
             self.shard_of(leader) == Some(shard)
                 && plan
                     .group_of(leader)
-                    .any(|(_, image)| !done.contains(&ImageName::of(&image.repository, &image.tag)))
+                    .any(|(_, image)| !done.contains(&image.name()))
         };
         let part = CyclePlan::new(plan.images().to_vec(), Vec::new())
             .following(plan.policy().cloned())

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Shard;
 use crate::cycle::id::CycleId;
-use crate::cycle::row::ImageName;
+use crate::cycle::image_name::ImageName;
 
 /// Why a document of a cycle, or a result of a shard, is refused. Prints as one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use super::document::CycleDocument;
 use super::error::DocumentError;
 use super::result::ShardResult;
+use crate::cycle::image_name::ImageName;
 use crate::cycle::report::{CycleReport, ImageReport};
-use crate::cycle::row::{ImageName, StatusRow};
+use crate::cycle::row::StatusRow;
 use crate::name::Digest;
 
 /// The results of the workers of a cycle, put together: whatever their order, however often each

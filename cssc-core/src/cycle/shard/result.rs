@@ -9,9 +9,9 @@ use super::Shard;
 use super::document::CycleDocument;
 use super::error::DocumentError;
 use crate::cycle::id::CycleId;
+use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::report::{CycleReport, ImageReport};
-use crate::cycle::row::ImageName;
 use crate::cycle::version::Version;
 
 /// What a worker reports of its shard: what came of each image that it is done with.

@@ -5,13 +5,13 @@ mod ending;
 mod publication;
 mod scan;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::cycle::error::CycleError;
 use crate::cycle::failure::StepFailure;
 use crate::cycle::id::RunId;
 use crate::cycle::interrupt::Interrupt;
-use crate::cycle::machine::Cycle;
+use crate::cycle::machine::{Cycle, later};
 use crate::cycle::reason::Reason;
 use crate::cycle::run::Activity;
 use crate::cycle::status::Status;
@@ -132,9 +132,4 @@ impl Cycle {
             self.give_up(id, Reason::Failed(failure), now);
         }
     }
-}
-
-pub(super) fn later(now: DateTime<Utc>, delay: TimeDelta) -> DateTime<Utc> {
-    now.checked_add_signed(delay)
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

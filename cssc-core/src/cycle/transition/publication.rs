@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::cycle::id::RunId;
 use crate::cycle::image::CycleImage;
+use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::reason::Reason;
-use crate::cycle::row::ImageName;
 use crate::cycle::run::{Publication, Run};
 use crate::cycle::status::Status;
 use crate::cycle::step::{Exchange, PublishContent, PublishOutcome, PublishStep};
@@ -35,7 +35,7 @@ impl Cycle {
             }
         }
         let step = self.next_publication(leader, &[])?;
-        let name = ImageName::of(&image.repository, &image.tag);
+        let name = image.name();
         Some(Run::new(id, step.1.into(), Some(name), now))
     }
 

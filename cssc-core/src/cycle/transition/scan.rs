@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use crate::cycle::candidate::candidate_tag;
 use crate::cycle::id::{RunId, Task};
+use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::plan::{CyclePlan, LeftOut, LeftOutReason};
 use crate::cycle::reason::Reason;
-use crate::cycle::row::ImageName;
 use crate::cycle::run::Run;
 use crate::cycle::status::Status;
 use crate::cycle::step::{PatchStep, PlanOutcome, ScanOutcome, ScanStep};
@@ -70,7 +70,7 @@ impl Cycle {
                     is_patch: *digest != platform.digest,
                 };
                 let id = plan.scan_run(self.record.id, index, place);
-                let name = ImageName::of(&image.repository, &image.tag);
+                let name = image.name();
                 Run::new(id, step.into(), Some(name), now)
             })
         });
@@ -163,7 +163,7 @@ impl Cycle {
             },
             patcher: self.record.options.settings.effective_patcher(),
         };
-        let name = ImageName::of(&image.repository, &image.tag);
+        let name = image.name();
         Some(Run::new(id, step.into(), Some(name), now))
     }
 }
