@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{Assignment, Cause, CycleId, CycleOptions, NextStep, StepOutcome};
 use cssc_core::{Cycle, Dialect, Interval, Registry, Workflow};
+use cssc_engine::policy_source::PolicyReadError;
 use cssc_engine::reports::Reports;
-use cssc_engine::runner::PolicyReadError;
 use cssc_engine::step::{StepContext, perform};
 use cssc_engine::tool::{
     Access, Job, PatchRequest, Patcher, StopToken, ToolError, ToolOptions, Trivy, Version,

@@ -6,6 +6,7 @@
 //! | module | what it touches |
 //! |---|---|
 //! | [`policy_artifact`] | the policy as it is kept in the registry itself |
+//! | [`policy_source`] | where a cycle reads the policy: the registry, a file, a closure |
 //! | [`tool`] | Trivy, Copa, Buildah or any program, as child processes |
 //! | [`step`] | performs one step of a cycle: the scan of an image, its patch … |
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
@@ -30,6 +31,7 @@ pub mod export;
 pub mod finish;
 pub mod monitor;
 pub mod policy_artifact;
+pub mod policy_source;
 mod private;
 pub mod records;
 pub mod reports;

@@ -16,7 +16,9 @@ use cssc_registry::{
 };
 
 use crate::step::content;
-use crate::workflow::SHOWN_EARLIER;
+
+/// How many earlier cycles are shown beside one.
+pub(crate) const SHOWN_EARLIER: usize = 29;
 
 /// The repository that holds the records.
 pub const RECORD_REPOSITORY: &str = "csscpolicies/patchcycles";

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cssc_core::{Dialect, Workflow};
-use cssc_engine::runner::PolicyReadError;
+use cssc_engine::policy_source::PolicyReadError;
 use cssc_registry::testing::{PagedTags, Paging, Reply, TestRegistry};
 
 /// A scanner that takes 50 ms and finds nothing.

@@ -7,7 +7,8 @@ pub(crate) mod selection;
 mod signals;
 pub(crate) mod tools;
 
-use cssc_engine::runner::{PolicySource, Runner, RunnerError, RunnerSettings};
+use cssc_engine::policy_source::PolicySource;
+use cssc_engine::runner::{Runner, RunnerError, RunnerSettings};
 use cssc_engine::state::State;
 
 pub(crate) use signals::stop_on_signals;

@@ -4,7 +4,8 @@ use chrono::Utc;
 use clap::{Args, ValueEnum};
 use cssc_core::cycle::{ImageFilter, Until};
 use cssc_core::{Dialect, Interval, Workflow};
-use cssc_engine::runner::{PolicyReadError, PolicySource, RunnerSettings};
+use cssc_engine::policy_source::{PolicyReadError, PolicySource};
+use cssc_engine::runner::RunnerSettings;
 use cssc_engine::workflow::RegistryPolicy;
 
 use crate::args::{LintArgs, dialects};

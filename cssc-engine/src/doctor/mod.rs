@@ -8,7 +8,7 @@ mod check;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use cssc_core::cycle::{CycleImage, ImageFilter, Until};
+use cssc_core::cycle::{CycleImage, CycleOptions, ImageFilter, Until};
 use cssc_core::name::Platform;
 use cssc_core::schedule::rfc3339;
 use cssc_core::workflow::PatcherKind;
@@ -16,20 +16,20 @@ use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Workflow};
 use cssc_registry::{check_deletion, list_all};
 
 use crate::policy_artifact::POLICY_REPOSITORY;
-use crate::runner::RunnerSettings;
 use crate::step::pin::{Row, pin};
 use crate::step::{StepContext, StepError};
 use crate::tool::{Patcher, Version};
 
 pub use check::{Check, Health, Subject};
 
-/// Checks what a cycle with these settings needs.
+/// Checks what a cycle with these options needs for these images.
 pub(crate) fn examine(
     context: &StepContext<'_>,
-    settings: &RunnerSettings,
+    options: &CycleOptions,
+    only: &[ImageFilter],
     on_check: &mut dyn FnMut(Check),
 ) {
-    let patches = settings.cycle.until != Some(Until::Scan);
+    let patches = options.until != Some(Until::Scan);
     let reached = reach(context);
     let is_there = reached.health == Health::Good;
     on_check(reached);
@@ -43,7 +43,7 @@ pub(crate) fn examine(
         None => None,
     };
     let images = workflow.as_ref().map_or_else(Vec::new, |workflow| {
-        images(workflow, settings, context, on_check)
+        images(workflow, options, only, context, on_check)
     });
     if let (Some(image), true) = (images.first(), patches) {
         rights(&image.repository, context, on_check);
@@ -51,7 +51,7 @@ pub(crate) fn examine(
     scanner(context, on_check);
     if patches {
         let named = workflow.map(|workflow| workflow.settings().effective_patcher());
-        let kind = settings.cycle.settings.patcher.or(named);
+        let kind = options.settings.patcher.or(named);
         patcher(
             kind.unwrap_or_default(),
             &platforms(&images),
@@ -78,7 +78,8 @@ fn reach(context: &StepContext<'_>) -> Check {
 /// One image of each repository that the policy selects, read.
 fn images(
     workflow: &Workflow,
-    settings: &RunnerSettings,
+    options: &CycleOptions,
+    only: &[ImageFilter],
     context: &StepContext<'_>,
     on_check: &mut dyn FnMut(Check),
 ) -> Vec<CycleImage> {
@@ -92,23 +93,23 @@ fn images(
     let repositories: Vec<Repository> =
         policy.enabled_repositories().into_iter().cloned().collect();
     let inventory = list_all(context.registry, &repositories, context.list, |_| {});
-    let options = PlanOptions {
+    let plan_options = PlanOptions {
         dialect: workflow.dialect(),
-        limit: (settings.cycle.settings.limit).unwrap_or(workflow.settings().effective_limit()),
+        limit: (options.settings.limit).unwrap_or(workflow.settings().effective_limit()),
     };
-    let plan = Plan::new(&policy, &inventory, &options);
+    let plan = Plan::new(&policy, &inventory, &plan_options);
     on_check(selected(&plan));
     let mut seen = BTreeSet::new();
     let first = plan
         .images()
         .map(Row::from)
-        .filter(|row| ImageFilter::take(&settings.only, &row.repository, row.tag.as_str()))
+        .filter(|row| ImageFilter::take(only, &row.repository, row.tag.as_str()))
         .filter(|row| seen.insert(row.repository.clone()));
     let rows: Vec<Row> = first.collect();
     if rows.is_empty() {
         return Vec::new();
     }
-    let settings = settings.cycle.settings.clone().or(workflow.settings());
+    let settings = options.settings.clone().or(workflow.settings());
     let platforms = settings.platforms.unwrap_or_default();
     let (images, not_pinned) = pin(&rows, &platforms, false, context);
     let count = images.len();

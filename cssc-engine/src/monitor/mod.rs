@@ -24,8 +24,8 @@ use cssc_core::cycle::{
 
 pub use http::MonitorServer;
 
+use crate::records::SHOWN_EARLIER;
 use crate::runner::RunnerEvent;
-use crate::workflow::SHOWN_EARLIER;
 
 /// How long the loop may be silent. Reading the policy, with all its attempts, takes less.
 pub const STUCK_AFTER: Duration = Duration::from_secs(5 * 60);

@@ -13,60 +13,23 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{
-    Assignment, Cause, CycleDocument, CycleId, CycleOptions, CycleReport, FailureKind, ImageFilter,
-    Run, RunId, Shard, ShardResult, StepOutcome,
+    Assignment, Cause, CycleDocument, CycleId, CycleOptions, CycleReport, ImageFilter, Run, RunId,
+    Shard, ShardResult, StepOutcome,
 };
-use cssc_core::{Cycle, Registry, Workflow};
+use cssc_core::{Cycle, Registry};
+use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 
 pub use error::{RunnerError, RunnerErrorKind};
 pub use serve::ServeEvent;
 
+use self::context::RunContext;
+use self::execution::Execution;
+use self::folder::WorkFolder;
 use crate::doctor::{self, Check};
+use crate::policy_source::PolicySource;
 use crate::reports::Reports;
 use crate::state::{State, StateError, StoredWorkflow};
 use crate::tool::{Access, EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
-use context::RunContext;
-use cssc_registry::{ListOptions, RegistryClient, RegistryError};
-use execution::Execution;
-use folder::WorkFolder;
-
-/// Where the policy and the schedule of a workflow are read from.
-pub trait PolicySource: Send + Sync {
-    /// The workflow as it is now.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is none, it cannot be read, or it makes no sense.
-    fn read(&self) -> Result<Workflow, PolicyReadError>;
-}
-
-impl<F> PolicySource for F
-where
-    F: Fn() -> Result<Workflow, PolicyReadError> + Send + Sync,
-{
-    fn read(&self) -> Result<Workflow, PolicyReadError> {
-        self()
-    }
-}
-
-/// Why a policy could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PolicyReadError {
-    /// What went wrong, in one line.
-    pub message: String,
-    /// Whether another attempt may do better.
-    pub kind: FailureKind,
-    /// Whether there is no workflow at all.
-    pub is_absent: bool,
-}
-
-impl PolicyReadError {
-    /// Whether another attempt may do better.
-    pub fn is_transient(&self) -> bool {
-        self.kind == FailureKind::Transient
-    }
-}
 
 /// Runs the cycles of one workflow: a registry, its tools, and where the state is kept.
 #[derive(Clone, Copy)]
@@ -265,7 +228,8 @@ impl Runner<'_> {
             token: stop,
         };
         // There is no such run, whose log could be kept.
-        let _ = context.with_context(|context| doctor::examine(context, self.settings, on_check));
+        let (options, only) = (&self.settings.cycle, &self.settings.only);
+        let _ = context.with_context(|context| doctor::examine(context, options, only, on_check));
         // A cycle may be running beside it, whose folders stay.
         folder.remove_run(run);
         Ok(())

@@ -8,8 +8,9 @@ use cssc_core::cycle::Cause;
 use cssc_core::{Cycle, Workflow};
 
 use super::execution::Execution;
-use super::{PolicyReadError, Runner, RunnerError, RunnerEvent, WorkFolder, now};
+use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
 use crate::monitor::Monitor;
+use crate::policy_source::PolicyReadError;
 use crate::state::{State, StateError, StoredWorkflow, WorkflowLock};
 use crate::tool::StopToken;
 use crate::workflow;

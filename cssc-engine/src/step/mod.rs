@@ -26,8 +26,8 @@ use cssc_core::cycle::{Interrupt, Step, StepFailure, StepOutcome};
 use cssc_core::{Digest, Registry, Repository, Tag};
 use cssc_registry::{ListOptions, RegistryClient, RegistryError};
 
+use crate::policy_source::{PolicyReadError, PolicySource};
 use crate::reports::Reports;
-use crate::runner::{PolicyReadError, PolicySource};
 use crate::tool::{
     Access, ImageRef, Job, Log, Patchers, ProcessGroup, Scanner, SignCommand, StopToken,
     TestCommand, ToolError,

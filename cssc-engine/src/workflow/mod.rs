@@ -15,11 +15,10 @@ use cssc_registry::{Digest, RegistryClient};
 pub use annotations::{check_ours, mark_as_ours};
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use manage::{Deleted, create, delete, update};
-pub(crate) use runs::SHOWN_EARLIER;
 pub use runs::{CanceledCycle, Cancellation, cancel, cycle, earlier, enqueue, report};
 
 use crate::policy_artifact::PolicyArtifact;
-use crate::runner::{PolicyReadError, PolicySource};
+use crate::policy_source::{PolicyReadError, PolicySource};
 
 /// A workflow as it is kept in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]

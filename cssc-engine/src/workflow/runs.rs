@@ -5,10 +5,8 @@ use cssc_core::cycle::{CycleFigures, CycleId, CycleReport};
 use cssc_core::{Cycle, Registry};
 
 use super::WorkflowError;
+use crate::records::SHOWN_EARLIER;
 use crate::state::{State, StateError, WorkflowId};
-
-/// How many earlier cycles are shown beside one.
-pub(crate) const SHOWN_EARLIER: usize = 29;
 
 /// What a cancellation came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -28,7 +28,8 @@ use cssc_core::scan::Finding;
 use cssc_core::{Cycle, Listing, Repository, Workflow};
 use cssc_engine::doctor::{Check, Health};
 use cssc_engine::monitor::Monitor;
-use cssc_engine::runner::{PolicyReadError, Runner, RunnerEvent, ServeEvent};
+use cssc_engine::policy_source::PolicyReadError;
+use cssc_engine::runner::{Runner, RunnerEvent, ServeEvent};
 use cssc_engine::state::{MemoryState, SqliteState, State};
 use cssc_engine::tool::{ImageRef, Job, Scan, Scanner, StopToken, ToolError, Version};
 use cssc_registry::{

@@ -8,8 +8,9 @@ use cssc_core::cycle::{
     CycleDocument, CycleOptions, CycleReport, ImageOutcome, Interrupt, Shard, ShardResult, StepKind,
 };
 use cssc_engine::finish::finish;
+use cssc_engine::policy_source::PolicyReadError;
 use cssc_engine::records::Records;
-use cssc_engine::runner::{PolicyReadError, RunnerErrorKind, RunnerEvent};
+use cssc_engine::runner::{RunnerErrorKind, RunnerEvent};
 use cssc_engine::state::MemoryState;
 use cssc_engine::tool::StopToken;
 use cssc_registry::{LayoutRegistry, ListOptions};

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use cssc_core::cycle::{Cause, CycleOptions, candidate_of};
 use cssc_core::{Cycle, Dialect, Listing, Registry, Repository, Tag, Workflow};
-use cssc_engine::runner::{PolicyReadError, PolicySource, Runner, RunnerEvent, RunnerSettings};
+use cssc_engine::policy_source::{PolicyReadError, PolicySource};
+use cssc_engine::runner::{Runner, RunnerEvent, RunnerSettings};
 use cssc_engine::state::{SqliteState, State};
 use cssc_engine::tool::{
     Access, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner, StopToken, ToolError, Version,

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use cssc_core::Cycle;
 use cssc_core::cycle::{Shard, ShardResult};
-use cssc_engine::runner::{PolicyReadError, RunnerEvent};
+use cssc_engine::policy_source::PolicyReadError;
+use cssc_engine::runner::RunnerEvent;
 use cssc_engine::state::MemoryState;
 
 use super::document;

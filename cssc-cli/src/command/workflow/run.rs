@@ -8,7 +8,8 @@ use cssc_core::Cycle;
 use cssc_core::cycle::{Cause, Interrupt, Reason, RunId, Status};
 use cssc_core::schedule::rfc3339;
 use cssc_engine::monitor::{Monitor, MonitorServer};
-use cssc_engine::runner::{PolicySource, RunnerSettings, ServeEvent};
+use cssc_engine::policy_source::PolicySource;
+use cssc_engine::runner::{RunnerSettings, ServeEvent};
 use cssc_engine::state::State;
 use cssc_engine::workflow::RegistryPolicy;
 

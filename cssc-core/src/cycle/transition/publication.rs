@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::cycle::id::RunId;
 use crate::cycle::image::CycleImage;
-use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::reason::Reason;
 use crate::cycle::run::{Publication, Run};

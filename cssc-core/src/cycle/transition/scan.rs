@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use crate::cycle::candidate::candidate_tag;
 use crate::cycle::id::{RunId, Task};
-use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::plan::{CyclePlan, LeftOut, LeftOutReason};
 use crate::cycle::reason::Reason;
