@@ -20,7 +20,7 @@ use super::address::{Address, Scheme};
 use super::certificates;
 use super::options::OciOptions;
 use super::proxy::Proxies;
-use super::transport::Request;
+use super::request::Request;
 use crate::ListBudget;
 use crate::budget::Reservation;
 use crate::error::RegistryError;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::transport::Response;
+use super::request::Response;
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 
 /// The error a registry explains itself with

@@ -20,6 +20,7 @@ mod paging;
 mod proxy;
 mod redact;
 mod referrers;
+mod request;
 mod request_event;
 mod retry;
 mod scheme;
@@ -39,8 +40,9 @@ use self::auth::{Action, Auth, Permission};
 use self::error_response::refusal;
 use self::keyring::Keyring;
 use self::options::Credentials;
+use self::request::{Request, Response};
 use self::scheme::SchemeProbe;
-use self::transport::{Request, Response, Transport};
+use self::transport::Transport;
 use crate::error::{RegistryError, excerpt};
 use crate::referrers::{checked, from_tag};
 use crate::{

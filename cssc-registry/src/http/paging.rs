@@ -16,7 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::address::Address;
 use super::auth::Permission;
 use super::error_response::refusal;
-use super::transport::{Request, Response};
+use super::request::{Request, Response};
 use super::{ListBudget, OciRegistry, RegistryError};
 use crate::budget::Reservation;
 use crate::error::excerpt;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::transport::Request;
+use super::request::Request;
 
 /// Shorter passwords are found by chance as well.
 const SHORTEST: usize = 4;

@@ -10,7 +10,7 @@ use super::address::Address;
 use super::auth::Permission;
 use super::error_response::refusal;
 use super::paging::linked_page;
-use super::transport::{Request, Response};
+use super::request::{Request, Response};
 use crate::error::RegistryError;
 use crate::media_type::IMAGE_INDEX;
 use crate::referrers::{MAX_REFERRERS, Referrer, read_index};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::OciRegistry;
 use super::address::Scheme;
-use super::transport::{Request, Response, TransportError};
+use super::request::{Request, Response};
+use super::transport::TransportError;
 
 /// How long the first request may find out alone what the registry speaks. One that hangs must not
 /// hold up the others, each of which can find out as well.

@@ -8,7 +8,7 @@ use super::OciRegistry;
 use super::address::{Address, Scheme};
 use super::auth::Permission;
 use super::credential::Secret;
-use super::transport::{Request, Response};
+use super::request::{Request, Response};
 use crate::error::RegistryError;
 
 pub(super) const MAX_REDIRECTS: usize = 5;

@@ -10,7 +10,7 @@ use super::OciRegistry;
 use super::address::Address;
 use super::auth::{Action, Permission};
 use super::error_response::refusal;
-use super::transport::{Request, Response};
+use super::request::{Request, Response};
 use crate::Digest;
 use crate::error::RegistryError;
 

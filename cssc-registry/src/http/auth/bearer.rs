@@ -11,8 +11,9 @@ use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 use crate::http::address::{Address, encode};
 use crate::http::credential::{Credential, CredentialKind, Secret};
 use crate::http::error_response::refusal;
+use crate::http::request::{FORM, Request, Response};
 use crate::http::send::{MAX_REDIRECTS, is_followed};
-use crate::http::transport::{FORM, Request, Response, Transport};
+use crate::http::transport::Transport;
 
 const MAX_TOKEN_LEN: u64 = 1 << 20;
 /// How long a token is good for when its service does not say.

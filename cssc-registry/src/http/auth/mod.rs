@@ -16,7 +16,8 @@ use super::challenge::Challenge;
 use super::credential::{Credential, Secret};
 use super::error_response::refusal;
 use super::keyring::Keyring;
-use super::transport::{Response, Transport};
+use super::request::Response;
+use super::transport::Transport;
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 
 pub(super) use self::scope::{Action, Permission};

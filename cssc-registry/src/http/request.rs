@@ -1,0 +1,82 @@
+//! A request and its answer.
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+
+use super::address::Address;
+use crate::ListBudget;
+use crate::budget::Reservation;
+
+/// The media type of forms.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A request, ready to be sent.
+#[derive(Clone)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) address: Address,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Option<&'a [u8]>,
+    /// The most bytes of a successful answer that are read.
+    pub(super) limit: u64,
+    /// Whether sending it twice does no more than sending it once.
+    pub(super) repeatable: bool,
+    /// Whether to come back at once when something answers that does not speak HTTP.
+    pub(super) sniffs: bool,
+    /// Whether a redirect named the address: its query may be a key.
+    pub(super) is_redirected: bool,
+    /// What the answer may take, when it is a page of a listing.
+    pub(super) budget: Option<ListBudget>,
+}
+
+impl Request<'_> {
+    /// Without headers and body; no byte of a successful answer is read.
+    pub(super) fn new(method: Method, address: Address) -> Self {
+        Self {
+            repeatable: method != Method::POST,
+            method,
+            address,
+            headers: Vec::new(),
+            body: None,
+            limit: 0,
+            sniffs: false,
+            is_redirected: false,
+            budget: None,
+        }
+    }
+
+    /// The fields of a form, when it sends one.
+    pub(super) fn form(&self) -> Option<&str> {
+        let is_form = |header: &(&str, String)| header.1 == FORM;
+        let body = self.body.filter(|_| self.headers.iter().any(is_form))?;
+        std::str::from_utf8(body).ok()
+    }
+}
+
+/// An answer, read to its end.
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Where it came from.
+    pub(super) address: Address,
+    /// Whether the request had been sent before, so that it may have been done before too.
+    pub(super) is_repeated: bool,
+    /// The memory of the body.
+    pub(super) _memory: Option<Reservation>,
+}
+
+impl Response {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn all_headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
