@@ -67,8 +67,16 @@ enum Repr {
          lost; start again"
     )]
     Removed { path: String },
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix tells of owner and mode")
+    )]
     #[error("`{path}` does not belong to this user: use a state file in your own folder")]
     Foreign { path: String },
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix tells of owner and mode")
+    )]
     #[error(
         "other users can read or change `{path}` (mode {mode:04o}): set its mode to 0700, or use a \
          state file in another folder"

@@ -13,7 +13,14 @@ use super::process_group::ProcessGroup;
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub(super) enum Event {
-    Line { bytes: Vec<u8>, is_error: bool },
+    Line {
+        bytes: Vec<u8>,
+        is_error: bool,
+    },
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix has a thread that waits")
+    )]
     Ended,
 }
 
