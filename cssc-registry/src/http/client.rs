@@ -20,7 +20,7 @@ use super::address::{Address, Scheme};
 use super::certificates;
 use super::options::OciOptions;
 use super::proxy::Proxies;
-use super::request::Request;
+use super::request::{Request, Response};
 use crate::ListBudget;
 use crate::budget::Reservation;
 use crate::error::RegistryError;
@@ -29,34 +29,24 @@ const USER_AGENT: &str = concat!("cssc/", env!("CARGO_PKG_VERSION"));
 /// The longest that making a connection may take, through a proxy and with TLS.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A response as far as it was read: the body ends at the limit.
-pub(super) struct RawResponse {
-    pub(super) status: u16,
-    pub(super) is_success: bool,
-    pub(super) headers: HeaderMap,
-    /// The most bytes of the body that are read.
-    pub(super) limit: u64,
-    /// The body, or why it could not be read; no more than a chunk beyond the limit.
-    pub(super) body: Result<Vec<u8>, BodyError>,
-    /// The memory of the body, where it is counted.
-    pub(super) memory: Option<Reservation>,
-}
-
-/// Why a body was not read.
-pub(super) enum BodyError {
-    Http(reqwest::Error),
-    /// It takes more memory than is left for it.
-    Memory(RegistryError),
-}
+/// What is read of a response that is no success.
+const MAX_ERROR_LEN: u64 = 64 << 10;
+/// The most bytes of all header names and values.
+const MAX_HEADER_LEN: usize = 64 << 10;
 
 /// Why there is no response.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The deadline passed.
     Deadline,
-    /// The client could not be made, or the request makes no sense.
+    /// The client could not be made, or there is no memory for the response.
     Unusable(RegistryError),
+    /// No response came.
     Http(reqwest::Error),
+    /// The body of the response did not come to its end.
+    Cut(reqwest::Error),
+    /// The response is larger than this.
+    TooLarge(String),
 }
 
 /// Sends single requests, over connections that are kept.
@@ -86,14 +76,13 @@ impl Client {
         })
     }
 
-    /// Sends a request once, and reads at most `limit` bytes of a successful response and
-    /// `error_limit` of another, all before `deadline`.
+    /// Sends a request once, and reads the response, all before `deadline`. What is too long in a
+    /// response that is no success is left out: the status says enough.
     pub(super) fn send(
         &self,
         request: &Request<'_>,
-        error_limit: u64,
         deadline: Instant,
-    ) -> Result<RawResponse, Failure> {
+    ) -> Result<Response, Failure> {
         let client = self.client(&request.address).map_err(Failure::Unusable)?;
         let runtime = (self.runtime.get_or_init(Runtime::start).as_ref())
             .map_err(|error| Failure::Unusable(error.clone()))?;
@@ -104,19 +93,32 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.body(body.to_vec());
         }
-        let limit = request.limit;
+        let (address, limit) = (request.address.clone(), request.limit);
         let mut memory = request.budget.as_ref().map(ListBudget::reservation);
         let exchange = async move {
             let response = builder.send().await.map_err(Failure::Http)?;
-            let is_success = response.status().is_success();
-            let limit = if is_success { limit } else { error_limit };
-            Ok(RawResponse {
-                status: response.status().as_u16(),
-                is_success,
-                headers: response.headers().clone(),
-                limit,
-                body: read(response, limit, memory.as_mut()).await,
-                memory,
+            let (status, headers) = (response.status(), response.headers().clone());
+            if length(&headers) > MAX_HEADER_LEN {
+                return Err(Failure::TooLarge(format!(
+                    "{MAX_HEADER_LEN} bytes of headers"
+                )));
+            }
+            let limit = if status.is_success() {
+                limit
+            } else {
+                MAX_ERROR_LEN
+            };
+            let body = match read(response, limit, memory.as_mut()).await {
+                Err(Failure::Cut(_) | Failure::TooLarge(_)) if !status.is_success() => Vec::new(),
+                body => body?,
+            };
+            Ok(Response {
+                status: status.as_u16(),
+                headers,
+                body,
+                address,
+                is_repeated: false,
+                _memory: memory,
             })
         };
         runtime.run(async move {
@@ -163,21 +165,32 @@ impl Client {
     }
 }
 
+/// The bytes of all names and values.
+fn length(headers: &HeaderMap) -> usize {
+    headers.iter().fold(0, |length, (name, value)| {
+        length
+            .saturating_add(name.as_str().len())
+            .saturating_add(value.len())
+    })
+}
+
+/// Reads a body of at most `limit` bytes.
 async fn read(
     mut response: reqwest::Response,
     limit: u64,
     mut memory: Option<&mut Reservation>,
-) -> Result<Vec<u8>, BodyError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+) -> Result<Vec<u8>, Failure> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut body = Vec::new();
-    while body.len() <= limit
-        && let Some(chunk) = response.chunk().await.map_err(BodyError::Http)?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(Failure::Cut)? {
         let length = body.len().saturating_add(chunk.len());
+        if length > most {
+            return Err(Failure::TooLarge(format!("{limit} bytes")));
+        }
         if length > body.capacity() {
             let capacity = length.max(body.capacity().saturating_mul(2));
             if let Some(memory) = &mut memory {
-                memory.resize(capacity).map_err(BodyError::Memory)?;
+                memory.resize(capacity).map_err(Failure::Unusable)?;
             }
             body.reserve_exact(capacity.saturating_sub(body.len()));
         }

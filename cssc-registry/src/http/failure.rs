@@ -11,10 +11,17 @@ use crate::error::{RegistryError, excerpt};
 
 impl Transport {
     pub(super) fn failure(&self, address: &Address, failure: Failure) -> TransportError {
-        let error = match failure {
+        let (error, is_cut) = match failure {
             Failure::Deadline => return TransportError::permanent(self.too_slow(address)),
             Failure::Unusable(error) => return TransportError::permanent(error),
-            Failure::Http(error) => error,
+            Failure::TooLarge(what) => {
+                return TransportError::permanent(RegistryError::answer(format!(
+                    "the answer of `{}` is too large: more than {what}",
+                    address.authority()
+                )));
+            }
+            Failure::Http(error) => (error, false),
+            Failure::Cut(error) => (error, true),
         };
         if error.is_builder() {
             return TransportError::permanent(RegistryError::answer(format!(
@@ -28,15 +35,15 @@ impl Transport {
         {
             return self.proxy_failure(address, proxy, &error);
         }
-        let (kind, text) = describe(address, &error);
-        TransportError {
-            error: match kind {
-                Described::TooLarge => RegistryError::answer(text),
-                Described::Failed(_) => RegistryError::unavailable(text),
-            },
-            kind: match kind {
-                Described::TooLarge => Kind::Permanent,
-                Described::Failed(kind) => kind,
+        match describe(address, &error) {
+            (Described::TooLarge, text) => TransportError::permanent(RegistryError::answer(text)),
+            (Described::Failed(kind), text) => TransportError {
+                error: RegistryError::unavailable(text),
+                kind: match kind {
+                    // What has begun in HTTP is no sign of another protocol.
+                    Kind::NotHttp if is_cut => Kind::Transient,
+                    kind => kind,
+                },
             },
         }
     }
@@ -95,19 +102,6 @@ impl Transport {
             address.authority(),
             self.timeout
         ))
-    }
-}
-
-/// A body that did not come to its end: no sign of another protocol.
-pub(super) fn cut(address: &Address, error: &reqwest::Error) -> TransportError {
-    let (kind, text) = describe(address, error);
-    TransportError {
-        error: RegistryError::unavailable(text),
-        kind: match kind {
-            Described::Failed(Kind::NotHttp) => Kind::Transient,
-            Described::Failed(kind) => kind,
-            Described::TooLarge => Kind::Permanent,
-        },
     }
 }
 

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Method;
 
 use super::address::Address;
-use super::client::{BodyError, Client};
-use super::failure::cut;
+use super::client::Client;
 use super::limiter::{Limiter, NoPermit};
 use super::options::{Observer, OciOptions};
 use super::redact::redact;
@@ -17,11 +16,6 @@ use super::request::{Request, Response};
 use super::request_event::RequestEvent;
 use super::retry;
 use crate::error::RegistryError;
-
-/// What is read of a response that is no success.
-const MAX_ERROR_LEN: u64 = 64 << 10;
-/// The most bytes of all header names and values.
-const MAX_HEADER_LEN: usize = 64 << 10;
 
 /// Why there is no response.
 pub(super) struct TransportError {
@@ -197,45 +191,16 @@ impl Transport {
         deadline: Instant,
     ) -> Result<Response, TransportError> {
         let address = &request.address;
-        let sent = self.client.send(request, MAX_ERROR_LEN, deadline);
-        let raw = sent.map_err(|failure| self.failure(address, failure))?;
-        let (is_success, limit) = (raw.is_success, raw.limit);
-        let too_large = |what: String| {
-            TransportError::permanent(RegistryError::answer(format!(
-                "the answer of `{}` is too large: more than {what}",
-                address.authority()
-            )))
-        };
-        let headers = raw.headers.iter();
-        let header_len = headers.fold(0_usize, |length, (name, value)| {
-            length
-                .saturating_add(name.as_str().len())
-                .saturating_add(value.len())
-        });
-        if header_len > MAX_HEADER_LEN {
-            return Err(too_large(format!("{MAX_HEADER_LEN} bytes of headers")));
+        let sent = self.client.send(request, deadline);
+        let response = sent.map_err(|failure| self.failure(address, failure))?;
+        match response.status {
+            200..300 => Ok(response),
+            407 => Err(self.proxy_wants_credentials(address)),
+            _ => Ok(Response {
+                body: redact(request, response.body),
+                ..response
+            }),
         }
-        let is_within = |body: &[u8]| u64::try_from(body.len()).is_ok_and(|len| len <= limit);
-        let body = match raw.body {
-            Ok(body) if is_within(&body) && is_success => body,
-            Ok(body) if is_within(&body) => redact(request, body),
-            Ok(_) if is_success => return Err(too_large(format!("{limit} bytes"))),
-            Err(BodyError::Http(error)) if is_success => return Err(cut(address, &error)),
-            Err(BodyError::Memory(error)) => return Err(TransportError::permanent(error)),
-            // The status says enough.
-            Ok(_) | Err(_) => Vec::new(),
-        };
-        if raw.status == 407 {
-            return Err(self.proxy_wants_credentials(address));
-        }
-        Ok(Response {
-            status: raw.status,
-            headers: raw.headers,
-            body,
-            address: address.clone(),
-            is_repeated: false,
-            _memory: raw.memory,
-        })
     }
 
     fn no_permit(&self, address: &Address, why: NoPermit) -> TransportError {
