@@ -5,6 +5,8 @@ use std::fmt;
 use cssc_core::{Digest, Tag};
 use serde::{Deserialize, Serialize};
 
+use crate::error::RegistryError;
+
 /// The most bytes of a manifest that are read: what registries accept at most.
 pub const MAX_MANIFEST_LEN: u64 = 4 << 20;
 
@@ -48,6 +50,16 @@ impl Manifest {
     /// The media type, length and SHA-256 digest.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::of(self.media_type.clone(), &self.bytes)
+    }
+
+    /// Refuses to be written under a digest that is not its own.
+    pub(crate) fn check(&self, reference: &Reference) -> Result<(), RegistryError> {
+        match reference {
+            Reference::Digest(digest) if !crate::digest::matches(digest, &self.bytes) => Err(
+                RegistryError::input(format!("the manifest to write does not match `{digest}`")),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

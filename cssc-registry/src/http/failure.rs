@@ -35,15 +35,19 @@ impl Transport {
         {
             return self.proxy_failure(address, proxy, &error);
         }
-        match describe(address, &error) {
-            (Described::TooLarge, text) => TransportError::permanent(RegistryError::answer(text)),
-            (Described::Failed(kind), text) => TransportError {
-                error: RegistryError::unavailable(text),
-                kind: match kind {
-                    // What has begun in HTTP is no sign of another protocol.
-                    Kind::NotHttp if is_cut => Kind::Transient,
-                    kind => kind,
-                },
+        if find::<hyper::Error>(&error).is_some_and(is_too_large) {
+            return TransportError::permanent(RegistryError::answer(format!(
+                "the answer of `{}` is too large: too many bytes of headers",
+                address.authority()
+            )));
+        }
+        let (kind, text) = describe(address, &error);
+        TransportError {
+            error: RegistryError::unavailable(text),
+            kind: match kind {
+                // What has begun in HTTP is no sign of another protocol.
+                Kind::NotHttp if is_cut => Kind::Transient,
+                kind => kind,
             },
         }
     }
@@ -105,40 +109,34 @@ impl Transport {
     }
 }
 
-enum Described {
-    TooLarge,
-    Failed(Kind),
+/// A client cannot ask for this otherwise than by its words.
+fn is_too_large(error: &hyper::Error) -> bool {
+    error.is_parse() && error.to_string().contains("too large")
 }
 
-fn describe(address: &Address, error: &reqwest::Error) -> (Described, String) {
+fn describe(address: &Address, error: &reqwest::Error) -> (Kind, String) {
     let host = address.authority();
-    let failed = |kind, text| (Described::Failed(kind), text);
     if let Some(error) = find::<rustls::Error>(error) {
         let why = certificates::describe(error);
-        return failed(
+        return (
             Kind::Tls,
             format!("no secure connection to `{host}`: {why}"),
         );
     }
     if error.is_timeout() {
         let text = format!("`{host}` could not be reached within {CONNECT_TIMEOUT:?}");
-        return failed(Kind::Transient, text);
+        return (Kind::Transient, text);
     }
     if find::<HostNotFound>(error).is_some() {
         let text = format!("the host `{host}` was not found: is the name right?");
-        return failed(Kind::Permanent, text);
+        return (Kind::Permanent, text);
     }
     if let Some(error) = find::<hyper::Error>(error) {
-        // A client cannot ask for this otherwise than by its words.
-        if error.is_parse() && error.to_string().contains("too large") {
-            let text = format!("the answer of `{host}` is too large: too many bytes of headers");
-            return (Described::TooLarge, text);
-        }
         if error.is_parse() {
-            return failed(Kind::NotHttp, format!("`{host}` does not answer in HTTP"));
+            return (Kind::NotHttp, format!("`{host}` does not answer in HTTP"));
         }
         if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-            return failed(Kind::NotHttp, format!("the connection to `{host}` was cut"));
+            return (Kind::NotHttp, format!("the connection to `{host}` was cut"));
         }
     }
     let text = format!(
@@ -146,17 +144,15 @@ fn describe(address: &Address, error: &reqwest::Error) -> (Described, String) {
         excerpt(&innermost(error))
     );
     match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => failed(
+        Some(io::ErrorKind::ConnectionRefused) => (
             Kind::Transient,
             format!("`{host}` refuses connections: is a registry running there?"),
         ),
         Some(io::ErrorKind::UnexpectedEof) => {
-            failed(Kind::NotHttp, format!("the connection to `{host}` was cut"))
+            (Kind::NotHttp, format!("the connection to `{host}` was cut"))
         }
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            failed(Kind::NotHttp, text)
-        }
-        _ => failed(Kind::Transient, text),
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => (Kind::NotHttp, text),
+        _ => (Kind::Transient, text),
     }
 }
 

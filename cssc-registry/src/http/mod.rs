@@ -343,13 +343,7 @@ impl RegistryClient for OciRegistry {
         reference: &Reference,
         manifest: &Manifest,
     ) -> Result<(), RegistryError> {
-        if let Reference::Digest(digest) = reference
-            && !crate::digest::matches(digest, &manifest.bytes)
-        {
-            return Err(RegistryError::input(format!(
-                "the manifest to write does not match `{digest}`"
-            )));
-        }
+        manifest.check(reference)?;
         let written = self
             .repository(repository)
             .and_then(|name| self.write_manifest(&name, reference, manifest));

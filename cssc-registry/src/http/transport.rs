@@ -193,14 +193,16 @@ impl Transport {
         let address = &request.address;
         let sent = self.client.send(request, deadline);
         let response = sent.map_err(|failure| self.failure(address, failure))?;
-        match response.status {
-            200..300 => Ok(response),
-            407 => Err(self.proxy_wants_credentials(address)),
-            _ => Ok(Response {
-                body: redact(request, response.body),
-                ..response
-            }),
+        if response.status == 407 {
+            return Err(self.proxy_wants_credentials(address));
         }
+        if response.is_success() {
+            return Ok(response);
+        }
+        Ok(Response {
+            body: redact(request, response.body),
+            ..response
+        })
     }
 
     fn no_permit(&self, address: &Address, why: NoPermit) -> TransportError {

@@ -242,13 +242,9 @@ impl RegistryClient for LayoutRegistry {
         reference: &Reference,
         manifest: &Manifest,
     ) -> Result<(), RegistryError> {
+        manifest.check(reference)?;
         let mut descriptor = manifest.descriptor();
         if let Reference::Digest(digest) = reference {
-            if !crate::digest::matches(digest, &manifest.bytes) {
-                return Err(RegistryError::input(format!(
-                    "the manifest to write does not match `{digest}`"
-                )));
-            }
             descriptor.digest = digest.clone();
         }
         self.store(repository, &descriptor.digest, &manifest.bytes)?;
