@@ -134,8 +134,8 @@ impl Shown {
     }
 }
 
-/// The last cycle that this machine has run or the registry has recorded, and since when the next is overdue; nothing is known
-/// of either where no cycle was run.
+/// The last cycle that this machine has run or the registry has recorded, and since when the next
+/// is overdue; nothing is known of either where no cycle was run.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct History {
