@@ -66,14 +66,19 @@ struct Shared {
     tags: AtomicUsize,
 }
 
+/// When what begins now must have ended.
+pub(crate) fn deadline_after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    // A time too far away to be told is as good as a year.
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    now.checked_add(timeout.min(year)).unwrap_or(now)
+}
+
 impl ListBudget {
     /// The budget of a listing that begins now.
     pub fn new(options: &ListOptions) -> Self {
-        let now = Instant::now();
-        // A time too far away to be told is as good as a year.
-        let year = Duration::from_secs(365 * 24 * 60 * 60);
         Self(Arc::new(Shared {
-            deadline: now.checked_add(options.timeout.min(year)).unwrap_or(now),
+            deadline: deadline_after(options.timeout),
             timeout: options.timeout,
             memory_limit: options.memory_limit,
             reserved: AtomicU64::new(0),

@@ -2,15 +2,16 @@
 //! servers.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::Error::{AlertReceived, General, InvalidCertificate, InvalidMessage};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    AlertDescription, CertificateError as Cause, ClientConfig, DigitallySignedStruct, OtherError,
     RootCertStore, SignatureScheme,
 };
 
@@ -39,105 +40,116 @@ pub(super) fn read_ca_file(path: &Path) -> Result<Certificates, RegistryError> {
     }
 }
 
-/// Trusts the system, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `named`.
+/// Trusts the system, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `named`; or any server.
 pub(super) fn client_config(
-    named: &Certificates,
+    named: Certificates,
     skip_verify: bool,
 ) -> Result<ClientConfig, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = if skip_verify {
-        Arc::new(AnyServer(Arc::clone(&provider)))
-    } else {
-        Arc::new(KnownServer::new(named, &provider)?)
+    let verifier = Verifier {
+        provider: Arc::clone(&provider),
+        skip_verify,
+        named,
+        known: OnceLock::new(),
     };
-    config(provider, verifier)
-}
-
-/// For connections without TLS: trusts nobody.
-pub(super) fn no_config() -> Result<ClientConfig, RegistryError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let nobody = RootCertStore::empty();
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(no_tls)?;
-    Ok(config.with_root_certificates(nobody).with_no_client_auth())
-}
-
-fn config(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<ClientConfig, RegistryError> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(no_tls)?
+        .map_err(|error| RegistryError::input(format!("TLS cannot be set up: {error}")))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn no_tls(error: impl std::fmt::Display) -> RegistryError {
-    RegistryError::input(format!("TLS cannot be set up: {error}"))
-}
-
-/// A server that an authority vouches for, or whose own certificate a person has named.
+/// Accepts a server that an authority vouches for, or whose own certificate a person has named;
+/// any server when told to.
 ///
 /// Many registries show a certificate that signs itself and says that it is an authority, as
 /// `openssl req -x509` makes it. No authority may be a server by the rules; but if exactly this
 /// certificate was named, there is nothing left to find out by them.
 #[derive(Debug)]
-struct KnownServer {
-    authorities: Arc<WebPkiServerVerifier>,
-    trusted: Certificates,
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    skip_verify: bool,
+    named: Certificates,
+    /// Read with the first handshake: reading the system's takes a while, and plain HTTP needs
+    /// none.
+    known: OnceLock<Result<Known, rustls::Error>>,
 }
 
-impl KnownServer {
-    fn new(named: &Certificates, provider: &Arc<CryptoProvider>) -> Result<Self, RegistryError> {
+#[derive(Debug)]
+struct Known {
+    authorities: Arc<WebPkiServerVerifier>,
+    certificates: Certificates,
+}
+
+impl Verifier {
+    fn known(&self) -> Result<&Known, rustls::Error> {
+        let known = self.known.get_or_init(|| self.read());
+        known.as_ref().map_err(rustls::Error::clone)
+    }
+
+    fn read(&self) -> Result<Known, rustls::Error> {
         let system = rustls_native_certs::load_native_certs();
-        let mut trusted = named.clone();
-        trusted.extend(system.certs);
+        let mut certificates = self.named.clone();
+        certificates.extend(system.certs);
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted.iter().cloned());
+        roots.add_parsable_certificates(certificates.iter().cloned());
         if roots.is_empty() {
             let why = system.errors.first().map(|error| format!(": {error}"));
-            return Err(RegistryError::input(format!(
+            return Err(General(format!(
                 "found no certificates to trust{}; name a file of them, or install the system's",
                 why.unwrap_or_default()
             )));
         }
+        let provider = Arc::clone(&self.provider);
         let authorities =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                .build()
-                .map_err(no_tls)?;
-        Ok(Self {
-            authorities,
-            trusted,
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Known {
+            authorities: authorities.map_err(|error| General(error.to_string()))?,
+            certificates,
         })
+    }
+
+    fn verify_signature(
+        &self,
+        verify: impl FnOnce(&WebPkiServerVerifier) -> Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.skip_verify {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        verify(&self.known()?.authorities)
     }
 }
 
-impl ServerCertVerifier for KnownServer {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
+        name: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.authorities.verify_server_cert(
+        if self.skip_verify {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let known = self.known()?;
+        let verified = (known.authorities).verify_server_cert(
             end_entity,
             intermediates,
-            server_name,
+            name,
             ocsp_response,
             now,
         );
         match verified {
             // Told only after the dates were found to be right.
-            Err(error) if is_authority_as_server(&error) && self.trusted.contains(end_entity) => {
+            Err(error)
+                if is_authority_as_server(&error) && known.certificates.contains(end_entity) =>
+            {
                 let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&certificate, server_name)?;
+                rustls::client::verify_server_name(&certificate, name)?;
                 Ok(ServerCertVerified::assertion())
             }
             verified => verified,
@@ -150,7 +162,7 @@ impl ServerCertVerifier for KnownServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, cert, dss)
+        self.verify_signature(|known| known.verify_tls12_signature(message, cert, dss))
     }
 
     fn verify_tls13_signature(
@@ -159,95 +171,54 @@ impl ServerCertVerifier for KnownServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, cert, dss)
+        self.verify_signature(|known| known.verify_tls13_signature(message, cert, dss))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
+        (self.provider.signature_verification_algorithms).supported_schemes()
     }
 }
 
 fn is_authority_as_server(error: &rustls::Error) -> bool {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) = error
-    else {
-        return false;
-    };
-    matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+    matches!(
+        error,
+        InvalidCertificate(Cause::Other(OtherError(error)))
+            if matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+    )
 }
 
 /// Why there is no secure connection, in words.
 pub(super) fn describe(error: &rustls::Error) -> String {
-    use CertificateError as Cause;
-    let rustls::Error::InvalidCertificate(cause) = error else {
-        return match error {
-            rustls::Error::InvalidMessage(_) => "it does not speak TLS",
-            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "it only supports insecure versions of TLS; TLS 1.2 or 1.3 is required"
-            }
-            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-                "it supports none of the secure TLS cipher suites"
-            }
-            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                "it requires a client certificate, which is not supported"
-            }
-            other => return other.to_string(),
+    match error {
+        General(why) => why,
+        InvalidMessage(_) => "it does not speak TLS",
+        AlertReceived(AlertDescription::ProtocolVersion) => {
+            "it only supports insecure versions of TLS; TLS 1.2 or 1.3 is required"
         }
-        .to_owned();
-    };
-    match cause {
-        Cause::Expired | Cause::ExpiredContext { .. } => "its certificate has expired",
-        Cause::NotValidYet | Cause::NotValidYetContext { .. } => "its certificate is not valid yet",
-        Cause::NotValidForName | Cause::NotValidForNameContext { .. } => {
+        AlertReceived(AlertDescription::HandshakeFailure) => {
+            "it supports none of the secure TLS cipher suites"
+        }
+        AlertReceived(AlertDescription::CertificateRequired) => {
+            "it requires a client certificate, which is not supported"
+        }
+        InvalidCertificate(Cause::Expired | Cause::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        InvalidCertificate(Cause::NotValidYet | Cause::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet"
+        }
+        InvalidCertificate(Cause::NotValidForName | Cause::NotValidForNameContext { .. }) => {
             "its certificate is for another name"
         }
-        Cause::UnknownIssuer => {
+        InvalidCertificate(Cause::UnknownIssuer) => {
             "its certificate is signed by an unknown authority; if you trust it, name a file with \
              the certificate of that authority"
         }
-        Cause::Revoked => "its certificate has been revoked",
+        InvalidCertificate(Cause::Revoked) => "its certificate has been revoked",
         _ if is_authority_as_server(error) => {
             "its certificate is self-signed; if you trust it, name a file with it"
         }
         _ => return error.to_string(),
     }
     .to_owned()
-}
-
-/// Whatever server there is.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        (self.0.signature_verification_algorithms).supported_schemes()
-    }
 }

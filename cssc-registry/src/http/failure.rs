@@ -1,88 +1,53 @@
 //! Why a request got no response, in words: who failed, and whether trying again may help.
 
 use std::error::Error;
-use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, UnexpectedEof};
+use std::{io, iter};
 
 use super::address::Address;
 use super::certificates;
-use super::client::{CONNECT_TIMEOUT, Failure, HostNotFound};
-use super::transport::{Transport, TransportError, TransportErrorKind as Kind};
+use super::client::{CONNECT_TIMEOUT, Failure};
+use super::transport::Kind::{self, NotHttp, Permanent, Tls, Transient};
+use super::transport::{Transport, TransportError};
 use crate::error::{RegistryError, excerpt};
+
+impl Failure {
+    pub(super) fn too_large(address: &Address, why: &str) -> Self {
+        let host = address.authority();
+        let text = format!("the answer of `{host}` is too large: {why}");
+        Self::Permanent(RegistryError::answer(text))
+    }
+}
 
 impl Transport {
     pub(super) fn failure(&self, address: &Address, failure: Failure) -> TransportError {
-        let (error, is_cut) = match failure {
+        let error = match failure {
             Failure::Deadline => return TransportError::permanent(self.too_slow(address)),
-            Failure::Unusable(error) => return TransportError::permanent(error),
-            Failure::TooLarge(what) => {
-                return TransportError::permanent(RegistryError::answer(format!(
-                    "the answer of `{}` is too large: more than {what}",
-                    address.authority()
-                )));
-            }
-            Failure::Http(error) => (error, false),
-            Failure::Cut(error) => (error, true),
+            Failure::Permanent(error) => return TransportError::permanent(error),
+            Failure::Http(error) => error,
         };
+        let proxy = self.client.proxies.shown(address);
+        let proxy = proxy.filter(|_| error.is_connect());
+        if proxy.is_some() && innermost(&error).contains("proxy authorization required") {
+            return self.proxy_wants_credentials(address);
+        }
         if error.is_builder() {
             return TransportError::permanent(RegistryError::answer(format!(
                 "`{}` redirects to an invalid address",
                 address.authority()
             )));
         }
-        let proxy = self.client.proxies.shown(address);
-        if let Some(proxy) = proxy.filter(|_| error.is_connect())
-            && find::<rustls::Error>(&error).is_none()
-        {
-            return self.proxy_failure(address, proxy, &error);
+        let hyper = find::<hyper::Error>(&error);
+        if hyper.is_some_and(|error| error.is_parse() && error.to_string().contains("too large")) {
+            let failure = Failure::too_large(address, "too many bytes of headers");
+            return self.failure(address, failure);
         }
-        if find::<hyper::Error>(&error).is_some_and(is_too_large) {
-            return TransportError::permanent(RegistryError::answer(format!(
-                "the answer of `{}` is too large: too many bytes of headers",
-                address.authority()
-            )));
-        }
-        let (kind, text) = describe(address, &error);
+        let (kind, text) = describe(address.authority(), proxy, &error);
+        // What has begun in HTTP is no sign of another protocol.
+        let has_begun = kind == NotHttp && !error.is_request();
         TransportError {
             error: RegistryError::unavailable(text),
-            kind: match kind {
-                // What has begun in HTTP is no sign of another protocol.
-                Kind::NotHttp if is_cut => Kind::Transient,
-                kind => kind,
-            },
-        }
-    }
-
-    fn proxy_failure(
-        &self,
-        address: &Address,
-        proxy: &str,
-        error: &reqwest::Error,
-    ) -> TransportError {
-        let why = innermost(error);
-        if why.contains("proxy authorization required") {
-            return self.proxy_wants_credentials(address);
-        }
-        let text = if error.is_timeout() {
-            format!(
-                "`{}` could not be reached through the proxy `{proxy}` within {CONNECT_TIMEOUT:?}",
-                address.authority()
-            )
-        } else if find::<io::Error>(error)
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            format!("the proxy `{proxy}` refuses connections: is it running?")
-        } else if find::<HostNotFound>(error).is_some() {
-            format!("the host of the proxy `{proxy}` was not found: is the name right?")
-        } else {
-            format!(
-                "cannot reach `{}` through the proxy `{proxy}`: {}",
-                address.authority(),
-                excerpt(&why)
-            )
-        };
-        TransportError {
-            error: RegistryError::unavailable(text),
-            kind: Kind::Transient,
+            kind: if has_begun { Transient } else { kind },
         }
     }
 
@@ -109,75 +74,71 @@ impl Transport {
     }
 }
 
-/// A client cannot ask for this otherwise than by its words.
-fn is_too_large(error: &hyper::Error) -> bool {
-    error.is_parse() && error.to_string().contains("too large")
-}
-
-fn describe(address: &Address, error: &reqwest::Error) -> (Kind, String) {
-    let host = address.authority();
-    if let Some(error) = find::<rustls::Error>(error) {
+/// What failed between here and `host`, or the proxy on the way to it.
+fn describe(host: &str, proxy: Option<&str>, error: &reqwest::Error) -> (Kind, String) {
+    if let Some(error) = find(error) {
         let why = certificates::describe(error);
-        return (
-            Kind::Tls,
-            format!("no secure connection to `{host}`: {why}"),
-        );
+        return (Tls, format!("no secure connection to `{host}`: {why}"));
     }
-    if error.is_timeout() {
-        let text = format!("`{host}` could not be reached within {CONNECT_TIMEOUT:?}");
-        return (Kind::Transient, text);
-    }
-    if find::<HostNotFound>(error).is_some() {
-        let text = format!("the host `{host}` was not found: is the name right?");
-        return (Kind::Permanent, text);
-    }
-    if let Some(error) = find::<hyper::Error>(error) {
-        if error.is_parse() {
-            return (Kind::NotHttp, format!("`{host}` does not answer in HTTP"));
-        }
-        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-            return (Kind::NotHttp, format!("the connection to `{host}` was cut"));
-        }
-    }
-    let text = format!(
-        "the connection to `{host}` failed: {}",
-        excerpt(&innermost(error))
-    );
-    match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => (
-            Kind::Transient,
+    let through = proxy.map_or(String::new(), |proxy| {
+        format!(" through the proxy `{proxy}`")
+    });
+    let whose = proxy.map_or(format!("`{host}`"), |proxy| {
+        format!("of the proxy `{proxy}`")
+    });
+    // The resolver's error has no other sign.
+    let is_unknown = chain(error).any(|error| error.to_string() == "dns error");
+    let hyper = find::<hyper::Error>(error);
+    let is_cut = hyper.is_some_and(|error| {
+        error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+    });
+    let why = excerpt(&innermost(error));
+    let failed = format!("the connection to `{host}` failed: {why}");
+    match (find(error).map(io::Error::kind), proxy) {
+        _ if error.is_timeout() => (
+            Transient,
+            format!("`{host}` could not be reached{through} within {CONNECT_TIMEOUT:?}"),
+        ),
+        _ if is_unknown => (
+            Permanent,
+            format!("the host {whose} was not found: is the name right?"),
+        ),
+        (Some(ConnectionRefused), Some(proxy)) => (
+            Transient,
+            format!("the proxy `{proxy}` refuses connections: is it running?"),
+        ),
+        (_, Some(_)) => (Transient, format!("cannot reach `{host}`{through}: {why}")),
+        (Some(ConnectionRefused), None) => (
+            Transient,
             format!("`{host}` refuses connections: is a registry running there?"),
         ),
-        Some(io::ErrorKind::UnexpectedEof) => {
-            (Kind::NotHttp, format!("the connection to `{host}` was cut"))
+        _ if hyper.is_some_and(hyper::Error::is_parse) => {
+            (NotHttp, format!("`{host}` does not answer in HTTP"))
         }
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => (Kind::NotHttp, text),
-        _ => (Kind::Transient, text),
+        _ if is_cut => (NotHttp, format!("the connection to `{host}` was cut")),
+        (Some(UnexpectedEof), _) => (NotHttp, format!("the connection to `{host}` was cut")),
+        (Some(ConnectionReset | BrokenPipe), _) => (NotHttp, failed),
+        _ => (Transient, failed),
     }
 }
 
-/// The first error of a type in the chain of causes; an I/O error may hold one too.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        let held = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match held {
+/// The first error of a type among the causes.
+fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let last = chain(error).last();
+    last.map(ToString::to_string).unwrap_or_default()
+}
+
+/// An error and its causes; an I/O error may hold one too.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    iter::successors(Some(first), |&error| {
+        match error.downcast_ref().and_then(io::Error::get_ref) {
             Some(held) => Some(held),
             None => error.source(),
-        };
-    }
-    None
-}
-
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+        }
+    })
 }

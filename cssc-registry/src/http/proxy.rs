@@ -1,41 +1,34 @@
-//! Which proxy the environment names for an address, by the rules of curl and Go:
-//! `HTTP_PROXY` for plain HTTP, `HTTPS_PROXY` for TLS, `ALL_PROXY` for either, unless `NO_PROXY`
-//! names the host.
+//! Which proxy the environment names for an address: `HTTP_PROXY` for plain HTTP, `HTTPS_PROXY`
+//! for TLS, `ALL_PROXY` for either, unless `NO_PROXY` names the host.
+//!
+//! What a value means the HTTP client's own matcher says. It passes over what it does not
+//! understand and would let the connection go directly: a variable that names no proxy is an error
+//! here, and of an entry of `NO_PROXY` everything counts that curl or Go understand.
 
 use std::env;
-use std::net::IpAddr;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Url;
 
 use super::address::{Address, Scheme};
 use crate::error::{RegistryError, excerpt};
-
-const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// The proxies of the environment.
 #[derive(Default)]
 pub(super) struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    exceptions: Vec<Exception>,
+    /// The entries of `NO_PROXY`.
+    exceptions: Vec<String>,
 }
 
 /// The address of a proxy, or why the variable that names it cannot be used.
 type Proxy = Result<Named, RegistryError>;
 
-#[derive(Clone)]
 struct Named {
-    url: String,
+    url: Url,
     /// Scheme, host and port, without the password.
     shown: String,
-}
-
-/// An entry of `NO_PROXY`.
-#[derive(Debug, PartialEq, Eq)]
-enum Exception {
-    Any,
-    Network(IpAddr, u8),
-    /// The host or a domain above it, and perhaps the only port that is meant.
-    Domain(String, Option<u16>),
-    Below(String, Option<u16>),
 }
 
 impl Proxies {
@@ -58,18 +51,21 @@ impl Proxies {
         } else {
             &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         };
-        let https = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
         let exceptions = variable("no_proxy").or_else(|| variable("NO_PROXY"));
+        let exceptions = exceptions.unwrap_or_default();
         Self {
             http: first(http),
-            https: first(&https),
-            exceptions: exceptions.as_deref().map(exceptions_in).unwrap_or_default(),
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            exceptions: exceptions
+                .split([',', ' ', '\t'])
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
     /// The URL of the proxy to reach `address` through. None stands between a machine and itself.
-    pub(super) fn of(&self, address: &Address) -> Result<Option<&str>, RegistryError> {
-        Ok(self.named(address)?.map(|proxy| proxy.url.as_str()))
+    pub(super) fn of(&self, address: &Address) -> Result<Option<&Url>, RegistryError> {
+        Ok(self.named(address)?.map(|proxy| &proxy.url))
     }
 
     /// The proxy for `address` as it may be shown.
@@ -83,23 +79,34 @@ impl Proxies {
             Scheme::Http => &self.http,
             Scheme::Https => &self.https,
         };
-        let Some(proxy) = proxy else { return Ok(None) };
-        if address.is_loopback() || self.exceptions.iter().any(|rule| rule.holds(address)) {
-            return Ok(None);
+        match proxy {
+            Some(proxy) if !address.is_loopback() && !self.is_exempt(address) => {
+                proxy.as_ref().map(Some).map_err(RegistryError::clone)
+            }
+            _ => Ok(None),
         }
-        proxy.as_ref().map(Some).map_err(RegistryError::clone)
+    }
+
+    fn is_exempt(&self, address: &Address) -> bool {
+        let hosts = self.exceptions.iter();
+        let hosts: Vec<_> = hosts.filter_map(|entry| host_of(entry, address)).collect();
+        let matcher = Matcher::builder()
+            .all("http://any".to_owned())
+            .no(hosts.join(","))
+            .build();
+        let address = address.to_string().parse();
+        address.is_ok_and(|address| matcher.intercept(&address).is_none())
     }
 }
 
 fn parse(name: &str, value: &str) -> Proxy {
-    let url = if value.contains("://") {
-        value.to_owned()
-    } else {
-        format!("http://{value}")
+    let url = match value.split_once("://") {
+        Some(_) => value.to_owned(),
+        None => format!("http://{value}"),
     };
-    let parsed = reqwest::Url::parse(&url).ok();
-    let usable = parsed.filter(|url| SCHEMES.contains(&url.scheme()) && url.has_host());
-    let Some(usable) = usable else {
+    let any = hyper::Uri::from_static("http://any");
+    let proxy = Matcher::builder().all(&url).build().intercept(&any);
+    let (Some(proxy), Ok(url)) = (proxy, Url::parse(&url)) else {
         // It may hold a password.
         let shown = value.rsplit('@').next().unwrap_or_default();
         return Err(RegistryError::input(format!(
@@ -108,81 +115,30 @@ fn parse(name: &str, value: &str) -> Proxy {
             excerpt(shown)
         )));
     };
-    let port = usable.port().map(|port| format!(":{port}"));
-    let shown = format!(
-        "{}://{}{}",
-        usable.scheme(),
-        usable.host_str().unwrap_or_default(),
-        port.unwrap_or_default()
-    );
-    Ok(Named { url, shown })
-}
-
-fn exceptions_in(list: &str) -> Vec<Exception> {
-    let entries = list.split([',', ' ', '\t']);
-    entries.filter_map(exception).collect()
-}
-
-fn exception(entry: &str) -> Option<Exception> {
-    let entry = entry.trim().to_ascii_lowercase();
-    if entry.is_empty() {
-        return None;
-    }
-    if entry == "*" {
-        return Some(Exception::Any);
-    }
-    if let Some((network, length)) = entry.split_once('/') {
-        return Some(Exception::Network(
-            network.parse().ok()?,
-            length.parse().ok()?,
-        ));
-    }
-    let bare = entry.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Some(Exception::Network(address, 128));
-    }
-    let (host, port) = match entry.rsplit_once(':') {
-        Some((host, port)) => (host.to_owned(), Some(port.parse().ok()?)),
-        None => (entry, None),
-    };
-    let host = host.trim_start_matches('*').trim_end_matches('.');
-    Some(match host.strip_prefix('.') {
-        Some(domain) => Exception::Below(domain.to_owned(), port),
-        None => Exception::Domain(host.to_owned(), port),
+    let shown = proxy.uri().to_string();
+    Ok(Named {
+        url,
+        shown: shown.trim_end_matches('/').to_owned(),
     })
 }
 
-impl Exception {
-    fn holds(&self, address: &Address) -> bool {
-        let host = address.host();
-        let is_port = |port: &Option<u16>| port.is_none_or(|port| address.port() == Some(port));
-        let is_below = |domain: &str| {
-            host.strip_suffix(domain)
-                .is_some_and(|rest| rest.ends_with('.'))
-        };
-        match self {
-            Self::Any => true,
-            Self::Network(network, length) => {
-                let asked = host.parse();
-                asked.is_ok_and(|asked| is_within(asked, *network, *length))
-            }
-            Self::Domain(domain, port) => is_port(port) && (host == domain || is_below(domain)),
-            Self::Below(domain, port) => is_port(port) && is_below(domain),
+/// What the matcher is to know of an entry of `NO_PROXY` for `address`: the host without its
+/// brackets, if no other port is meant. `.example.com` is not `example.com`, as the matcher has it.
+fn host_of<'a>(entry: &'a str, address: &Address) -> Option<&'a str> {
+    let host = match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (port.parse().ok() == address.port()).then_some(host)?
         }
-    }
-}
-
-fn is_within(address: IpAddr, network: IpAddr, length: u8) -> bool {
-    let (address, network, width) = match (address, network) {
-        (IpAddr::V4(address), IpAddr::V4(network)) => {
-            (address.to_bits().into(), network.to_bits().into(), 32_u8)
-        }
-        (IpAddr::V6(address), IpAddr::V6(network)) => (address.to_bits(), network.to_bits(), 128),
-        _ => return false,
+        _ => entry,
     };
-    let differing: u128 = address ^ network;
-    let ignored = width.saturating_sub(length);
-    differing.checked_shr(ignored.into()).unwrap_or(0) == 0
+    let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
+    let host = host
+        .strip_prefix('*')
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(host);
+    let below = host.strip_prefix('.');
+    let is_itself = below.is_some_and(|domain| domain.eq_ignore_ascii_case(address.host()));
+    (!is_itself).then_some(host)
 }
 
 #[cfg(test)]
@@ -199,7 +155,10 @@ mod tests {
     fn of(pairs: &[(&str, &str)], address: &str) -> Option<String> {
         let proxies = proxies(pairs);
         let address = Address::parse(address).unwrap();
-        proxies.of(&address).unwrap().map(str::to_owned)
+        proxies
+            .of(&address)
+            .unwrap()
+            .map(|url| url.as_str().trim_end_matches('/').to_owned())
     }
 
     #[test]

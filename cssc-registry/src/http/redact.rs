@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::request::Request;
+use super::request::{FORM, Request};
 
 /// Shorter passwords are found by chance as well.
 const SHORTEST: usize = 4;
@@ -37,7 +37,9 @@ fn secrets(request: &Request<'_>) -> Vec<String> {
             secrets.push(STANDARD.encode(password));
         }
     }
-    if let Some(form) = request.form() {
+    let is_form = request.headers.iter().any(|header| header.1 == FORM);
+    let form = request.body.filter(|_| is_form).map(str::from_utf8);
+    if let Some(Ok(form)) = form {
         let fields = form.split('&').filter_map(|field| field.split_once('='));
         let tokens = fields.filter(|(name, _)| name.ends_with("_token"));
         secrets.extend(tokens.map(|(_, token)| token.to_owned()));

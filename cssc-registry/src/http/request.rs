@@ -45,11 +45,14 @@ impl Request<'_> {
         }
     }
 
-    /// The fields of a form, when it sends one.
-    pub(super) fn form(&self) -> Option<&str> {
-        let is_form = |header: &(&str, String)| header.1 == FORM;
-        let body = self.body.filter(|_| self.headers.iter().any(is_form))?;
-        std::str::from_utf8(body).ok()
+    /// The address as it may be shown: a query may be a key, unless it is that of a listing.
+    pub(super) fn shown_address(&self) -> String {
+        let address = &self.address;
+        if address.path().ends_with("/tags/list") && !self.is_redirected {
+            address.to_string()
+        } else {
+            address.with_target(address.path().to_owned()).to_string()
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct RequestEvent {
     /// The method, such as `GET`.
-    pub method: &'static str,
+    pub method: String,
     /// The address.
     pub address: String,
     /// The status and the length of the body, or why there is none.
-    pub outcome: Result<(u16, u64), String>,
+    pub outcome: Result<(u16, usize), String>,
     /// How long it took.
     pub elapsed: Duration,
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::OciRegistry;
 use super::address::Scheme;
 use super::request::{Request, Response};
-use super::transport::TransportError;
+use super::transport::{Kind, TransportError};
 
 /// How long the first request may find out alone what the registry speaks. One that hangs must not
 /// hold up the others, each of which can find out as well.
@@ -119,7 +119,7 @@ impl OciRegistry {
             Ok(answer) => {
                 answer.status == 400 && String::from_utf8_lossy(&answer.body).contains("HTTPS")
             }
-            Err(failed) => failed.is_not_http(),
+            Err(failed) => failed.kind == Kind::NotHttp,
         };
         if !may_be_tls {
             let found = plain.is_ok().then_some(Scheme::Http);
@@ -136,7 +136,7 @@ impl OciRegistry {
             // It did say that it speaks TLS, or began to: what is wrong with that is what
             // matters.
             (Err(failed), Ok(_)) => (Err(failed), None),
-            (Err(failed), Err(_)) if failed.is_tls() => (Err(failed), None),
+            (Err(failed), Err(_)) if failed.kind == Kind::Tls => (Err(failed), None),
             // A connection that was cut means nothing by itself.
             (Err(_), Err(_)) => (self.transport.send(request, deadline), None),
         }

@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::Method;
-
 use super::address::Address;
 use super::client::Client;
 use super::limiter::{Limiter, NoPermit};
@@ -15,16 +13,17 @@ use super::redact::redact;
 use super::request::{Request, Response};
 use super::request_event::RequestEvent;
 use super::retry;
+use crate::budget::deadline_after;
 use crate::error::RegistryError;
 
 /// Why there is no response.
 pub(super) struct TransportError {
     pub(super) error: RegistryError,
-    pub(super) kind: TransportErrorKind,
+    pub(super) kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TransportErrorKind {
+pub(super) enum Kind {
     /// Trying again may help.
     Transient,
     /// Trying again may help, but what answered may also speak something else than HTTP.
@@ -38,25 +37,8 @@ impl TransportError {
     pub(super) fn permanent(error: RegistryError) -> Self {
         Self {
             error,
-            kind: TransportErrorKind::Permanent,
+            kind: Kind::Permanent,
         }
-    }
-
-    /// Whether trying again may help.
-    pub(super) fn is_transient(&self) -> bool {
-        matches!(
-            self.kind,
-            TransportErrorKind::Transient | TransportErrorKind::NotHttp
-        )
-    }
-
-    /// Whether something listens there that does not speak HTTP.
-    pub(super) fn is_not_http(&self) -> bool {
-        self.kind == TransportErrorKind::NotHttp
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        self.kind == TransportErrorKind::Tls
     }
 }
 
@@ -84,14 +66,9 @@ impl Transport {
 
     /// When a request that begins now must have ended.
     pub(super) fn deadline(&self, request: &Request<'_>) -> Instant {
-        let now = Instant::now();
-        // A time too far away to be told is as good as a year.
-        let year = Duration::from_secs(365 * 24 * 60 * 60);
-        let deadline = now.checked_add(self.timeout.min(year)).unwrap_or(now);
-        match &request.budget {
-            Some(budget) => deadline.min(budget.deadline()),
-            None => deadline,
-        }
+        let deadline = deadline_after(self.timeout);
+        let budget = request.budget.as_ref();
+        budget.map_or(deadline, |budget| deadline.min(budget.deadline()))
     }
 
     /// Sends `request` until there is an answer that will stay what it is, or the deadline
@@ -104,12 +81,10 @@ impl Transport {
         let limiter = self.limiter(request.address.authority());
         let mut failures: u32 = 0;
         loop {
-            let attempt = {
-                match limiter.permit(deadline) {
-                    Ok(_permit) => self.exchange(request, deadline),
-                    Err(no_permit) => return Err(self.no_permit(&request.address, no_permit)),
-                }
-            };
+            let permit = limiter.permit(deadline);
+            let permit = permit.map_err(|why| self.no_permit(&request.address, why))?;
+            let attempt = self.exchange(request, deadline);
+            drop(permit);
             failures = failures.saturating_add(1);
             let is_last = !request.repeatable || failures >= self.attempts;
             let asked = match &attempt {
@@ -133,13 +108,15 @@ impl Transport {
                     }
                     asked
                 }
-                Err(error) if !error.is_transient() => return attempt,
-                Err(error) if error.is_not_http() && request.sniffs => return attempt,
-                Err(_) if is_last || limiter.is_silent() => {
-                    limiter.gave_up();
-                    return attempt;
-                }
-                Err(_) => None,
+                Err(failed) => match failed.kind {
+                    Kind::Tls | Kind::Permanent => return attempt,
+                    Kind::NotHttp if request.sniffs => return attempt,
+                    _ if is_last || limiter.is_silent() => {
+                        limiter.gave_up();
+                        return attempt;
+                    }
+                    _ => None,
+                },
             };
             let pause = retry::pause(failures).max(asked.unwrap_or_default());
             if pause >= deadline.saturating_duration_since(Instant::now()) {
@@ -152,8 +129,7 @@ impl Transport {
     fn limiter(&self, authority: &str) -> Arc<Limiter> {
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Limiter::new(self.concurrency));
-        let limiter = limiters.entry(authority.to_owned()).or_insert_with(new);
-        Arc::clone(limiter)
+        Arc::clone(limiters.entry(authority.to_owned()).or_insert_with(new))
     }
 
     /// Sends a request once, and reads the answer.
@@ -162,47 +138,29 @@ impl Transport {
         request: &Request<'_>,
         deadline: Instant,
     ) -> Result<Response, TransportError> {
+        let address = &request.address;
         let begun = Instant::now();
-        let result = self.exchange_unobserved(request, deadline);
+        let result = match self.client.send(request, deadline) {
+            Ok(response) if response.status == 407 => Err(self.proxy_wants_credentials(address)),
+            Ok(response) if response.is_success() => Ok(response),
+            Ok(response) => Ok(Response {
+                body: redact(request, response.body),
+                ..response
+            }),
+            Err(failure) => Err(self.failure(address, failure)),
+        };
         if let Some(observer) = &self.observer {
-            let address = &request.address;
-            let shown = if address.path().ends_with("/tags/list") && !request.is_redirected {
-                address.to_string()
-            } else {
-                address.with_target(address.path().to_owned()).to_string()
-            };
-            let length = |body: &[u8]| u64::try_from(body.len()).unwrap_or(u64::MAX);
+            let outcome = result.as_ref();
             observer(&RequestEvent {
-                method: method_name(&request.method),
-                address: shown,
-                outcome: match &result {
-                    Ok(answer) => Ok((answer.status, length(&answer.body))),
-                    Err(failed) => Err(failed.error.to_string()),
-                },
+                method: request.method.to_string(),
+                address: request.shown_address(),
+                outcome: outcome
+                    .map(|response| (response.status, response.body.len()))
+                    .map_err(|failed| failed.error.to_string()),
                 elapsed: begun.elapsed(),
             });
         }
         result
-    }
-
-    fn exchange_unobserved(
-        &self,
-        request: &Request<'_>,
-        deadline: Instant,
-    ) -> Result<Response, TransportError> {
-        let address = &request.address;
-        let sent = self.client.send(request, deadline);
-        let response = sent.map_err(|failure| self.failure(address, failure))?;
-        if response.status == 407 {
-            return Err(self.proxy_wants_credentials(address));
-        }
-        if response.is_success() {
-            return Ok(response);
-        }
-        Ok(Response {
-            body: redact(request, response.body),
-            ..response
-        })
     }
 
     fn no_permit(&self, address: &Address, why: NoPermit) -> TransportError {
@@ -214,16 +172,5 @@ impl Transport {
                 wait.as_secs()
             )),
         })
-    }
-}
-
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        _ => "GET",
     }
 }
