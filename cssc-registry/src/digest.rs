@@ -1,5 +1,6 @@
 //! Digests of bytes.
 
+use base16ct::lower::encode_string;
 use cssc_core::Digest;
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -20,7 +21,7 @@ use sha2::{Digest as _, Sha256, Sha512};
     reason = "a hash prints as a digest"
 )]
 pub fn of(bytes: &[u8]) -> Digest {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+    format!("sha256:{}", encode_string(&Sha256::digest(bytes)))
         .parse()
         .expect("a digest")
 }
@@ -28,19 +29,10 @@ pub fn of(bytes: &[u8]) -> Digest {
 /// Whether `bytes` are what `digest` names.
 pub fn matches(digest: &Digest, bytes: &[u8]) -> bool {
     let digits = match digest.algorithm() {
-        "sha512" => hex(&Sha512::digest(bytes)),
-        _ => hex(&Sha256::digest(bytes)),
+        "sha512" => encode_string(&Sha512::digest(bytes)),
+        _ => encode_string(&Sha256::digest(bytes)),
     };
     digits == digest.hex()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        let digit = |half| char::from_digit(u32::from(half), 16).unwrap_or('0');
-        digits.push(digit(byte >> 4));
-        digits.push(digit(byte & 15));
-        digits
-    })
 }
 
 #[cfg(test)]
@@ -49,7 +41,7 @@ mod tests {
 
     #[test]
     fn both_algorithms_are_verified() {
-        let long = format!("sha512:{}", hex(&Sha512::digest(b"a")));
+        let long = format!("sha512:{}", encode_string(&Sha512::digest(b"a")));
         let long: Digest = long.parse().unwrap();
         assert!(matches(&long, b"a") && !matches(&long, b"b"));
     }

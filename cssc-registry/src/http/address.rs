@@ -1,10 +1,18 @@
 //! Addresses a registry gives: where a page goes on, where a blob is, who hands out tokens.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// The longest address that is followed.
 const MAX_LEN: usize = 16 << 10;
+
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -119,7 +127,7 @@ impl Address {
             .push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(name);
         self.target.push('=');
-        self.target.push_str(&encode(value));
+        self.target.extend(encode(value));
         self
     }
 
@@ -188,16 +196,8 @@ impl fmt::Display for Address {
 }
 
 /// Percent-encodes all but the characters that stand for themselves everywhere in a query.
-pub(super) fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+pub(super) fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, ENCODED)
 }
 
 #[cfg(test)]
