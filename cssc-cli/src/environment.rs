@@ -1,7 +1,7 @@
 //! Every option has an environment variable: `CSSC_` and its name in capitals.
 //!
-//! The command line goes before the environment, and the environment before what is built in. A
-//! variable is therefore a default: it conflicts with nothing, and asks for nothing.
+//! The command line takes precedence over the environment, and the environment over what is
+//! built in. A variable is therefore a default: it conflicts with nothing, and asks for nothing.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

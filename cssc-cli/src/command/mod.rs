@@ -31,7 +31,7 @@ use crate::output::LogArgs;
     after_help = "Exit codes: 0 success; 1 the answer is no (invalid policy, failed \
     images, over the limit); 2 it could not be done (usage, I/O, registry).\n\
     Every option can be set by an environment variable: CSSC_ and its name in capitals, such as \
-    CSSC_REGISTRY for --registry. The command line goes before the environment."
+    CSSC_REGISTRY for --registry. The command line takes precedence over the environment."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]

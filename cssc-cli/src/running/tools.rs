@@ -135,7 +135,8 @@ impl From<AttachArg> for Attach {
 }
 
 impl ToolArgs {
-    /// What is kept with a workflow when it is created or changed, and goes before that otherwise.
+    /// What is kept with a workflow when it is created or changed, and takes precedence
+    /// over that otherwise.
     pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
         let mut settings = WorkflowSettings::default();
         settings.patcher = self.patcher;

@@ -45,8 +45,8 @@ pub struct CycleOptions {
     /// Whether a floating patch tag is replaced although nothing in it shows where it comes from;
     /// false by default.
     pub adopt: bool,
-    /// What the workflow has settings for. What is set here goes before what is kept with the
-    /// workflow, which the plan brings.
+    /// What the workflow has settings for. What is set here takes precedence over what is kept
+    /// with the workflow, which the plan brings.
     #[serde(flatten)]
     pub settings: WorkflowSettings,
 }

@@ -33,7 +33,7 @@ struct Cache {
 }
 
 impl Keyring {
-    /// `given` goes before all files.
+    /// `given` takes precedence over all files.
     pub(super) fn new(
         given: Option<Credential>,
         files: Vec<PathBuf>,

@@ -100,9 +100,10 @@ impl Proxies {
 }
 
 fn parse(name: &str, value: &str) -> Proxy {
-    let url = match value.split_once("://") {
-        Some(_) => value.to_owned(),
-        None => format!("http://{value}"),
+    let url = if value.contains("://") {
+        value.to_owned()
+    } else {
+        format!("http://{value}")
     };
     let any = hyper::Uri::from_static("http://any");
     let proxy = Matcher::builder().all(&url).build().intercept(&any);

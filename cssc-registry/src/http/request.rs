@@ -10,6 +10,9 @@ use crate::budget::Reservation;
 /// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The most redirects that are followed one after the other.
+pub(super) const MAX_REDIRECTS: usize = 5;
+
 /// A request, ready to be sent.
 #[derive(Clone)]
 pub(super) struct Request<'a> {
@@ -42,6 +45,16 @@ impl Request<'_> {
             sniffs: false,
             is_redirected: false,
             budget: None,
+        }
+    }
+
+    /// Whether a redirect means the same request at another address: for what writes, only where
+    /// the status says so ([RFC 9110, section 15.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.4)).
+    pub(super) fn is_redirected_by(&self, status: u16) -> bool {
+        match self.method {
+            Method::GET | Method::HEAD => matches!(status, 301..=303 | 307 | 308),
+            Method::POST | Method::PUT | Method::PATCH => matches!(status, 307 | 308),
+            _ => false,
         }
     }
 

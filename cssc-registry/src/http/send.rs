@@ -2,16 +2,12 @@
 
 use std::time::Instant;
 
-use reqwest::Method;
-
 use super::OciRegistry;
 use super::address::{Address, Scheme};
 use super::auth::Permission;
 use super::credential::Secret;
-use super::request::{Request, Response};
+use super::request::{MAX_REDIRECTS, Request, Response};
 use crate::error::RegistryError;
-
-pub(super) const MAX_REDIRECTS: usize = 5;
 
 /// What was tried to be let in with one request.
 #[derive(Default)]
@@ -67,7 +63,7 @@ impl OciRegistry {
                     self.challenged(&response, permission, authorization.as_ref(), &mut attempts)?;
                 }
                 401 | 403 if is_registry => return Err(self.auth.refused(&response, permission)),
-                status if is_followed(&request.method, status) => {
+                status if request.is_redirected_by(status) => {
                     redirects = redirects.saturating_add(1);
                     request.address = self.redirect(&response, redirects)?;
                     request.is_redirected = true;
@@ -146,15 +142,5 @@ impl OciRegistry {
             Some(_) => refuse("from a secure connection to plain HTTP"),
             None => refuse("to an invalid address"),
         }
-    }
-}
-
-/// Whether a redirect means the same request at another address: for what writes, only where the
-/// status says so ([RFC 9110, section 15.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.4)).
-pub(super) fn is_followed(method: &Method, status: u16) -> bool {
-    match *method {
-        Method::GET | Method::HEAD => matches!(status, 301..=303 | 307 | 308),
-        Method::POST | Method::PUT | Method::PATCH => matches!(status, 307 | 308),
-        _ => false,
     }
 }

@@ -142,7 +142,8 @@ pub(crate) struct CycleArgs {
 }
 
 impl CycleArgs {
-    /// What is kept with a workflow when it is created or changed, and goes before that otherwise.
+    /// What is kept with a workflow when it is created or changed, and takes precedence
+    /// over that otherwise.
     pub(crate) fn workflow_settings(&self) -> WorkflowSettings {
         let mut settings = self.tools.workflow_settings();
         settings.limit = self.limit.max_images;

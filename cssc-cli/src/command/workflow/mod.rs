@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Run(Box<run::Run>),
     /// Run cycles on schedule until stopped
     Serve(Box<run::Serve>),
-    /// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
+    /// Report on a cycle as Markdown, a page of HTML, JSON, JUnit XML or SARIF
     Report(report::Report),
     /// Generate the files with which an engine runs the stored workflow in shards
     Export(Box<export::Export>),

@@ -9,7 +9,7 @@ use super::history;
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 
-/// Report on a cycle as Markdown, a page of HTML, JSON, `JUnit` XML or SARIF
+/// Report on a cycle as Markdown, a page of HTML, JSON, JUnit XML or SARIF
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     #[command(flatten)]
@@ -40,7 +40,7 @@ enum ReportFormat {
     Html,
     /// JSON, for programs
     Json,
-    /// `JUnit` XML, for CI
+    /// JUnit XML, for CI
     Junit,
     /// SARIF 2.1.0 of the fixable findings that are left, for code scanning
     Sarif,

@@ -1,4 +1,4 @@
-//! The report as `JUnit` XML.
+//! The report as JUnit XML.
 
 use std::fmt::{self, Write as _};
 

@@ -32,7 +32,7 @@ pub use html::ReportPage;
 pub use image::{ImageReport, ReportedFinding};
 
 /// A report of a cycle: what is kept of it once it has ended. Serialises as JSON, and is written
-/// as Markdown, `JUnit` XML and SARIF for CI.
+/// as Markdown, JUnit XML and SARIF for CI.
 ///
 /// ```
 /// use cssc_core::Cycle;
@@ -263,7 +263,7 @@ impl CycleReport {
         &self.images
     }
 
-    /// The report as `JUnit` XML: a test case for the plan, for each image and for each thing that
+    /// The report as JUnit XML: a test case for the plan, for each image and for each thing that
     /// was left out. What is patched or clean has passed; what failed or is still vulnerable has
     /// failed; all else is skipped.
     pub fn junit(&self) -> impl fmt::Display {

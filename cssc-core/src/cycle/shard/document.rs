@@ -178,7 +178,8 @@ impl CycleDocument {
     /// ones that an earlier [result](ShardResult) of the same shard says are done are left out, but
     /// for those that failed or were canceled.
     ///
-    /// The options say how this worker goes about it, and go before what the workflow says.
+    /// The options say how this worker goes about it, and take precedence over what the
+    /// workflow says.
     ///
     /// # Errors
     ///

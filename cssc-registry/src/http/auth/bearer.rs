@@ -11,8 +11,7 @@ use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 use crate::http::address::{Address, encode};
 use crate::http::credential::{Credential, CredentialKind, Secret};
 use crate::http::error_response::refusal;
-use crate::http::request::{FORM, Request, Response};
-use crate::http::send::{MAX_REDIRECTS, is_followed};
+use crate::http::request::{FORM, MAX_REDIRECTS, Request, Response};
 use crate::http::transport::Transport;
 
 const MAX_TOKEN_LEN: u64 = 1 << 20;
@@ -189,7 +188,7 @@ impl Auth {
             let location = answer.header("location").unwrap_or_default();
             match answer.address.join(location) {
                 Some(next)
-                    if is_followed(&request.method, answer.status)
+                    if request.is_redirected_by(answer.status)
                         && redirects < MAX_REDIRECTS
                         && next.is_same_origin(&request.address) =>
                 {
