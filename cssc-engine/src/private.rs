@@ -12,6 +12,16 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
+/// Whether this is a folder of this user, and no link to one.
+pub(crate) fn is_own_folder(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    let is_own =
+        std::os::unix::fs::MetadataExt::uid(metadata) == rustix::process::geteuid().as_raw();
+    #[cfg(not(unix))]
+    let is_own = true;
+    metadata.is_dir() && is_own
+}
+
 /// For writing a file that, when it is made, is made for this user alone.
 pub(crate) fn write_options() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();

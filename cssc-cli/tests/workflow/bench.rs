@@ -144,12 +144,25 @@ impl Bench {
             .env("PATH", std::env::join_paths(path).unwrap())
             .env("NO_COLOR", "1")
             .env("HOME", self.folder.path())
+            .env("TMPDIR", self.temporary_folder())
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("DOCKER_CONFIG", self.folder.path())
             .env("STANDIN_FOLDER", self.folder.path())
             .env("STANDIN_FAULTS", "")
             .stdin(Stdio::null());
         command
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        let folder = self.folder.path().join("temporary");
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// What is among the temporary files.
+    pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.temporary_folder()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     pub(crate) fn said(&self, words: &str) -> Said {

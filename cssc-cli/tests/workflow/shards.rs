@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Said};
+use crate::bench::{Bench, Said, until};
 
 impl Bench {
     fn file(&self, name: &str) -> PathBuf {
@@ -49,6 +49,20 @@ impl Bench {
             cycle.display(),
             results.display()
         ))
+    }
+
+    /// The process of a tool that a worker is running.
+    fn running_tool(&self) -> Option<PathBuf> {
+        let mut folders = self.temporary_files();
+        while let Some(folder) = folders.pop() {
+            let note = fs::read(folder.join("process.json")).unwrap_or_default();
+            if let Ok(note) = serde_json::from_slice::<Value>(&note) {
+                return Some(PathBuf::from(format!("/proc/{}", note["id"])));
+            }
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            folders.extend(entries.map(|entry| entry.path()));
+        }
+        None
     }
 
     /// What another machine would say, which has no state.
@@ -206,8 +220,10 @@ fn workers_that_fail_are_killed_or_never_come() {
     assert_eq!(failed.status.code(), Some(0), "{failed:?}");
     let mut killed = bench.start(&bench.shard_words("2/3"), "copa:hang");
     killed.hears("patch python:3.11");
+    let tool = until("the tool of the worker", || bench.running_tool());
     killed.signal("KILL");
     killed.end();
+    assert_eq!(bench.temporary_files().len(), 1);
     let report = bench.finish("--format json --no-record").exits(1).json();
     let reason = |report: &Value, image: usize| report["images"][image]["reason"]["text"].clone();
     assert!(
@@ -227,6 +243,9 @@ fn workers_that_fail_are_killed_or_never_come() {
         Some(2),
         "a worker that was interrupted says so"
     );
+    // The first thing that it did was to remove what the killed one had left.
+    assert_eq!(bench.temporary_files(), Vec::<PathBuf>::new());
+    until("the end of the tool", || (!tool.exists()).then_some(()));
     for shard in ["1/3", "2/3", "3/3", "3/3"] {
         bench.shard(shard).exits(0);
     }

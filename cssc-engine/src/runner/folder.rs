@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cssc_core::cycle::RunId;
 
 use crate::private;
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, abandoned_folders};
 use crate::tool::ProcessGroup;
 use crate::tool::mounts::unmount_below;
 
@@ -30,8 +30,9 @@ impl WorkFolder {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .collect();
-        let path = state.work_folder();
+        let path = state.work_folder()?;
         make_private(&path)?;
+        remove_abandoned();
         Ok(Self(path.join(name)))
     }
 
@@ -74,6 +75,19 @@ impl WorkFolder {
     }
 }
 
+/// Removes what processes that were killed have left among the temporary files, and ends the tools
+/// that they left running.
+fn remove_abandoned() {
+    for (folder, _lock) in abandoned_folders() {
+        let workflows = fs::read_dir(&folder).into_iter().flatten().flatten();
+        for workflow in workflows {
+            WorkFolder(workflow.path()).end_leftover_tools();
+        }
+        unmount_below(&folder);
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
 /// Makes the folder for this user alone, and refuses one that somebody else has put there or may
 /// look into.
 fn make_private(path: &Path) -> Result<(), StateError> {
@@ -83,7 +97,7 @@ fn make_private(path: &Path) -> Result<(), StateError> {
     if let Ok(folder) = fs::symlink_metadata(path) {
         use std::os::unix::fs::MetadataExt as _;
         let mode = folder.mode() & 0o7777;
-        if !folder.is_dir() || folder.uid() != rustix::process::geteuid().as_raw() {
+        if !private::is_own_folder(&folder) {
             return Err(StateError::foreign(path));
         }
         if mode & 0o077 != 0 {

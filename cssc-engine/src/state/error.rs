@@ -82,6 +82,8 @@ enum Repr {
          state file in another folder"
     )]
     Shared { path: String, mode: u32 },
+    #[error("cannot make a folder in `{path}`: {why}; name another one in `TMPDIR`")]
+    NoFolder { path: String, why: String },
     #[error("cannot use `{path}`: {source}")]
     Other {
         path: String,
@@ -189,6 +191,13 @@ impl StateError {
         Self::of(Repr::Shared { path, mode })
     }
 
+    /// There can be no folder among the temporary files, at `path`.
+    pub(super) fn no_folder(path: &Path, error: &io::Error) -> Self {
+        let path = path.display().to_string();
+        let why = error.to_string();
+        Self::of(Repr::NoFolder { path, why })
+    }
+
     #[cfg(feature = "sqlite")]
     pub(super) fn not_ours(path: &Path) -> Self {
         let path = path.display().to_string();
@@ -234,6 +243,7 @@ impl StateError {
             Repr::Removed { .. } => StateErrorKind::Removed,
             Repr::ReadOnly { .. }
             | Repr::CannotOpen { .. }
+            | Repr::NoFolder { .. }
             | Repr::Other { .. }
             | Repr::Lock { .. } => StateErrorKind::File,
             Repr::Foreign { .. } | Repr::Shared { .. } => StateErrorKind::Foreign,

@@ -1,16 +1,16 @@
 //! State in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{CycleId, CyclePlan, CycleRecord, CycleReport, RecordChange, Run, RunId};
 use cssc_core::schedule::rfc3339;
 
+use super::temporary_folder::TemporaryFolder;
 use super::{
     CancelRequest, CycleState, RunFilter, State, StateError, StoredWorkflow, WorkflowId,
     WorkflowLock,
@@ -31,26 +31,8 @@ use super::{
 #[derive(Debug, Default)]
 pub struct MemoryState {
     kept: Mutex<Kept>,
-    folder: TemporaryFolder,
-}
-
-/// A folder among the temporary files that no other state has, and that ends with this one.
-#[derive(Debug)]
-struct TemporaryFolder(PathBuf);
-
-impl Default for TemporaryFolder {
-    fn default() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("cssc-{}-{count}-work", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    /// Made when it is needed.
+    folder: OnceLock<io::Result<TemporaryFolder>>,
 }
 
 #[derive(Debug, Default)]
@@ -395,8 +377,11 @@ impl State for MemoryState {
         Ok(removed.map(|cycle| cycle.runs.len()).sum())
     }
 
-    fn work_folder(&self) -> PathBuf {
-        self.folder.0.clone()
+    fn work_folder(&self) -> Result<PathBuf, StateError> {
+        match self.folder.get_or_init(TemporaryFolder::create) {
+            Ok(folder) => Ok(folder.path().to_owned()),
+            Err(error) => Err(StateError::no_folder(&std::env::temp_dir(), error)),
+        }
     }
 }
 
@@ -407,9 +392,9 @@ mod tests {
     #[test]
     fn its_folder_ends_with_it() {
         let (state, other) = (MemoryState::default(), MemoryState::default());
-        let folder = state.work_folder();
-        assert_ne!(folder, other.work_folder());
-        fs::create_dir_all(folder.join("runs")).unwrap();
+        let folder = state.work_folder().unwrap();
+        assert_ne!(folder, other.work_folder().unwrap());
+        std::fs::create_dir_all(folder.join("runs")).unwrap();
         drop(state);
         assert!(!folder.exists());
     }

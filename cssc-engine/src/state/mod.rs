@@ -10,6 +10,7 @@ mod log;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod temporary_folder;
 
 use std::any::Any;
 use std::fmt;
@@ -25,6 +26,7 @@ pub use log::RunLog;
 pub use memory::MemoryState;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteState;
+pub(crate) use temporary_folder::abandoned_folders;
 
 /// A workflow in the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,7 +194,7 @@ pub trait State: Send + Sync {
 
     /// Where files of runs are kept while a cycle goes on: a folder for this state alone, which need
     /// not be there.
-    fn work_folder(&self) -> PathBuf;
+    fn work_folder(&self) -> Result<PathBuf, StateError>;
 }
 
 impl dyn State + '_ {

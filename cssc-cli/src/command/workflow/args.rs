@@ -63,11 +63,11 @@ impl StateArgs {
             .map(|other| format!("`{}`", other.key))
             .collect();
         let known = match others.as_slice() {
-            [] => "none is".to_owned(),
-            others => format!("known are {}", others.join(", ")),
+            [] => ", nor has that of any other registry".to_owned(),
+            others => format!("; it knows {}", others.join(", ")),
         };
         Err(Failure::No(format!(
-            "no workflow of `{}` has run or been queued with this state file: {known}",
+            "no workflow of `{}` has run or been queued with this state file{known}",
             registry.registry
         )))
     }

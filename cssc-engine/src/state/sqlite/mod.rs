@@ -354,10 +354,10 @@ impl State for SqliteState {
     }
 
     /// Beside the file.
-    fn work_folder(&self) -> PathBuf {
+    fn work_folder(&self) -> Result<PathBuf, StateError> {
         let mut path = self.path.clone().into_os_string();
         path.push("-work");
-        path.into()
+        Ok(path.into())
     }
 }
 
