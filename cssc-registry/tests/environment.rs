@@ -187,6 +187,13 @@ fn certificates_and_proxies() {
     );
     let trusting = [me[0], me[1], ("SSL_CERT_FILE", certificate)];
     assert_eq!(list(&registry.host(), home.path(), &trusting), "found 1");
+    let nobody = [
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_DIR", "/dev/null"),
+    ];
+    let told = list(&registry.host(), home.path(), &nobody);
+    let expected = "found no certificates to trust";
+    assert!(told.starts_with(expected), "{told}");
     // No proxy stands between a machine and itself.
     let proxy = [
         trusting[0],
@@ -222,6 +229,11 @@ fn plain_http_goes_to_a_proxy_by_its_whole_address() {
     // The proxy for the other scheme is none.
     let told = list("registry.invalid", "HTTPS_PROXY", &url);
     assert_eq!(told, "the host `HOST` was not found: is the name right?");
+    let told = list("registry.invalid", "HTTP_PROXY", "http://proxy.invalid:1");
+    assert_eq!(
+        told,
+        "the host of the proxy `http://proxy.invalid:1` was not found: is the name right?"
+    );
     let told = list("registry.invalid", "HTTP_PROXY", "ftp://p");
     assert!(
         told.starts_with("`HTTP_PROXY` names no proxy that can be used: `ftp://p`"),

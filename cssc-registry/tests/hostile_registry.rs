@@ -514,6 +514,11 @@ fn slow_and_endless_answers_end() {
     let registry = start(|_| Reply::json(TAGS).header("x", "y".repeat(1 << 20)));
     let reason = unavailable(&registry, options().attempts(1));
     assert!(reason.contains("bytes of headers"), "{reason}");
+    let registry = start(|_| Reply::json(TAGS).header("x", "y".repeat(1 << 16)));
+    assert_eq!(
+        unavailable(&registry, options()),
+        "the answer of `HOST` is too large: more than 65536 bytes of headers"
+    );
 }
 
 #[test]

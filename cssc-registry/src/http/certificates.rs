@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::Error::{AlertReceived, General, InvalidCertificate, InvalidMessage};
+use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, Other};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -54,12 +54,16 @@ pub(super) fn client_config(
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| RegistryError::input(format!("TLS cannot be set up: {error}")))?
+        .map_err(no_tls)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn no_tls(error: impl std::fmt::Display) -> RegistryError {
+    RegistryError::input(format!("TLS cannot be set up: {error}"))
 }
 
 /// Accepts a server that an authority vouches for, or whose own certificate a person has named;
@@ -75,7 +79,7 @@ struct Verifier {
     named: Certificates,
     /// Read with the first handshake: reading the system's takes a while, and plain HTTP needs
     /// none.
-    known: OnceLock<Result<Known, rustls::Error>>,
+    known: OnceLock<Result<Known, RegistryError>>,
 }
 
 #[derive(Debug)]
@@ -87,10 +91,12 @@ struct Known {
 impl Verifier {
     fn known(&self) -> Result<&Known, rustls::Error> {
         let known = self.known.get_or_init(|| self.read());
-        known.as_ref().map_err(rustls::Error::clone)
+        known
+            .as_ref()
+            .map_err(|error| Other(OtherError(Arc::new(error.clone()))))
     }
 
-    fn read(&self) -> Result<Known, rustls::Error> {
+    fn read(&self) -> Result<Known, RegistryError> {
         let system = rustls_native_certs::load_native_certs();
         let mut certificates = self.named.clone();
         certificates.extend(system.certs);
@@ -98,7 +104,7 @@ impl Verifier {
         roots.add_parsable_certificates(certificates.iter().cloned());
         if roots.is_empty() {
             let why = system.errors.first().map(|error| format!(": {error}"));
-            return Err(General(format!(
+            return Err(RegistryError::input(format!(
                 "found no certificates to trust{}; name a file of them, or install the system's",
                 why.unwrap_or_default()
             )));
@@ -107,7 +113,7 @@ impl Verifier {
         let authorities =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         Ok(Known {
-            authorities: authorities.map_err(|error| General(error.to_string()))?,
+            authorities: authorities.map_err(no_tls)?,
             certificates,
         })
     }
@@ -187,10 +193,17 @@ fn is_authority_as_server(error: &rustls::Error) -> bool {
     )
 }
 
+/// Why no server can be verified, if that is why there is no secure connection.
+pub(super) fn no_verifier(error: &rustls::Error) -> Option<RegistryError> {
+    match error {
+        Other(OtherError(error)) => error.downcast_ref().cloned(),
+        _ => None,
+    }
+}
+
 /// Why there is no secure connection, in words.
 pub(super) fn describe(error: &rustls::Error) -> String {
     match error {
-        General(why) => why,
         InvalidMessage(_) => "it does not speak TLS",
         AlertReceived(AlertDescription::ProtocolVersion) => {
             "it only supports insecure versions of TLS; TLS 1.2 or 1.3 is required"

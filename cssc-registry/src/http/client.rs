@@ -20,6 +20,8 @@ const USER_AGENT: &str = concat!("cssc/", env!("CARGO_PKG_VERSION"));
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of a response that is no success.
 const MAX_ERROR_LEN: u64 = 64 << 10;
+/// The most bytes of all header names and values.
+const MAX_HEADER_LEN: usize = 64 << 10;
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) enum Failure {
     Deadline,
     /// None came, or its body did not come to its end.
     Http(reqwest::Error),
+    /// It is too large, and in what.
+    TooLarge(String),
     /// It will not be otherwise another time.
     Permanent(RegistryError),
 }
@@ -131,12 +135,23 @@ async fn exchange(
 ) -> Result<Response, Failure> {
     let response = request.send().await.map_err(Failure::Http)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = if status.is_success() {
-        read(response, &address, limit, memory.as_mut()).await?
+    let lengths = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len().saturating_add(value.len()));
+    if lengths.fold(0, usize::saturating_add) > MAX_HEADER_LEN {
+        return Err(Failure::TooLarge(format!(
+            "more than {MAX_HEADER_LEN} bytes of headers"
+        )));
+    }
+    let limit = if status.is_success() {
+        limit
     } else {
+        MAX_ERROR_LEN
+    };
+    let body = match read(response, limit, memory.as_mut()).await {
         // What is too long or cut is left out: the status says enough.
-        let body = read(response, &address, MAX_ERROR_LEN, memory.as_mut()).await;
-        body.unwrap_or_default()
+        Err(Failure::Http(_) | Failure::TooLarge(_)) if !status.is_success() => Vec::new(),
+        body => body?,
     };
     Ok(Response {
         status: status.as_u16(),
@@ -151,7 +166,6 @@ async fn exchange(
 /// Reads a body of at most `limit` bytes.
 async fn read(
     mut response: reqwest::Response,
-    address: &Address,
     limit: u64,
     mut memory: Option<&mut Reservation>,
 ) -> Result<Vec<u8>, Failure> {
@@ -160,10 +174,7 @@ async fn read(
     while let Some(chunk) = response.chunk().await.map_err(Failure::Http)? {
         let length = body.len().saturating_add(chunk.len());
         if length > most {
-            return Err(Failure::too_large(
-                address,
-                &format!("more than {limit} bytes"),
-            ));
+            return Err(Failure::TooLarge(format!("more than {limit} bytes")));
         }
         if length > body.capacity() {
             let capacity = length.max(body.capacity().saturating_mul(2));

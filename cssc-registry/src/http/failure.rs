@@ -11,19 +11,16 @@ use super::transport::Kind::{self, NotHttp, Permanent, Tls, Transient};
 use super::transport::{Transport, TransportError};
 use crate::error::{RegistryError, excerpt};
 
-impl Failure {
-    pub(super) fn too_large(address: &Address, why: &str) -> Self {
-        let host = address.authority();
-        let text = format!("the answer of `{host}` is too large: {why}");
-        Self::Permanent(RegistryError::answer(text))
-    }
-}
-
 impl Transport {
     pub(super) fn failure(&self, address: &Address, failure: Failure) -> TransportError {
+        let host = address.authority();
         let error = match failure {
             Failure::Deadline => return TransportError::permanent(self.too_slow(address)),
             Failure::Permanent(error) => return TransportError::permanent(error),
+            Failure::TooLarge(why) => {
+                let text = format!("the answer of `{host}` is too large: {why}");
+                return TransportError::permanent(RegistryError::answer(text));
+            }
             Failure::Http(error) => error,
         };
         let proxy = self.client.proxies.shown(address);
@@ -32,17 +29,18 @@ impl Transport {
             return self.proxy_wants_credentials(address);
         }
         if error.is_builder() {
-            return TransportError::permanent(RegistryError::answer(format!(
-                "`{}` redirects to an invalid address",
-                address.authority()
-            )));
+            let text = format!("`{host}` redirects to an invalid address");
+            return TransportError::permanent(RegistryError::answer(text));
+        }
+        if let Some(error) = find(&error).and_then(certificates::no_verifier) {
+            return TransportError { error, kind: Tls };
         }
         let hyper = find::<hyper::Error>(&error);
         if hyper.is_some_and(|error| error.is_parse() && error.to_string().contains("too large")) {
-            let failure = Failure::too_large(address, "too many bytes of headers");
-            return self.failure(address, failure);
+            let why = "too many bytes of headers".to_owned();
+            return self.failure(address, Failure::TooLarge(why));
         }
-        let (kind, text) = describe(address.authority(), proxy, &error);
+        let (kind, text) = describe(host, proxy, &error);
         // What has begun in HTTP is no sign of another protocol.
         let has_begun = kind == NotHttp && !error.is_request();
         TransportError {
@@ -99,8 +97,13 @@ fn describe(host: &str, proxy: Option<&str>, error: &reqwest::Error) -> (Kind, S
             Transient,
             format!("`{host}` could not be reached{through} within {CONNECT_TIMEOUT:?}"),
         ),
+        // A proxy may be known later, when the network is there.
         _ if is_unknown => (
-            Permanent,
+            if proxy.is_some() {
+                Transient
+            } else {
+                Permanent
+            },
             format!("the host {whose} was not found: is the name right?"),
         ),
         (Some(ConnectionRefused), Some(proxy)) => (

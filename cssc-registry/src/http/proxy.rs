@@ -105,9 +105,11 @@ fn parse(name: &str, value: &str) -> Proxy {
     } else {
         format!("http://{value}")
     };
+    // A password may hold letters that a URL has to encode.
+    let url = Url::parse(&url).ok();
     let any = hyper::Uri::from_static("http://any");
-    let proxy = Matcher::builder().all(&url).build().intercept(&any);
-    let (Some(proxy), Ok(url)) = (proxy, Url::parse(&url)) else {
+    let matcher = Matcher::builder().all(url.as_ref().map_or("", Url::as_str).to_owned());
+    let (Some(proxy), Some(url)) = (matcher.build().intercept(&any), url) else {
         // It may hold a password.
         let shown = value.rsplit('@').next().unwrap_or_default();
         return Err(RegistryError::input(format!(
@@ -234,5 +236,7 @@ mod tests {
         assert!(!told.contains("hunter2"), "{told}");
         let good = proxies(&[("HTTPS_PROXY", "http://me:hunter2@p:3128")]);
         assert_eq!(good.shown(&address), Some("http://p:3128"));
+        let encoded = proxies(&[("HTTPS_PROXY", "http://me:h|nter^2 \u{e9}@p:3128")]);
+        assert_eq!(encoded.shown(&address), Some("http://p:3128"));
     }
 }
