@@ -241,8 +241,9 @@ fn sharing(
 mod tests {
     use super::*;
     use cssc_registry::media_type::IMAGE_MANIFEST;
-    use cssc_registry::{LayoutRegistry, Manifest};
+    use cssc_registry::{BlobReader, LayoutRegistry, Manifest};
     use serde_json::{Value, json};
+    use std::path::Path;
 
     fn registry() -> (tempfile::TempDir, LayoutRegistry) {
         let directory = tempfile::tempdir().unwrap();
@@ -372,6 +373,31 @@ mod tests {
 
         fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError> {
             self.registry.put_blob(repository, bytes)
+        }
+
+        fn has_blob(
+            &self,
+            repository: &Repository,
+            digest: &Digest,
+        ) -> Result<bool, RegistryError> {
+            self.registry.has_blob(repository, digest)
+        }
+
+        fn open_blob(
+            &self,
+            repository: &Repository,
+            blob: &Descriptor,
+        ) -> Result<BlobReader, RegistryError> {
+            self.registry.open_blob(repository, blob)
+        }
+
+        fn put_blob_file(
+            &self,
+            repository: &Repository,
+            blob: &Descriptor,
+            file: &Path,
+        ) -> Result<(), RegistryError> {
+            self.registry.put_blob_file(repository, blob, file)
         }
 
         fn delete(

@@ -1,6 +1,6 @@
 //! Files that are there as a whole or not at all.
 
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -12,7 +12,16 @@ use tempfile::NamedTempFile;
 ///
 /// Fails when the file cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    prepared(path, bytes)?.persist(path)?;
+    copy(path, bytes)
+}
+
+/// Writes all that `content` holds to a file, as [`write`] does.
+///
+/// # Errors
+///
+/// Fails when the content cannot be read or the file cannot be written.
+pub fn copy(path: &Path, content: impl Read) -> io::Result<()> {
+    prepared(path, content)?.persist(path)?;
     Ok(())
 }
 
@@ -27,7 +36,7 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The file, beside its place.
-fn prepared(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+fn prepared(path: &Path, mut content: impl Read) -> io::Result<NamedTempFile> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -37,7 +46,7 @@ fn prepared(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
+    io::copy(&mut content, &mut file)?;
     file.as_file().sync_all()?;
     Ok(file)
 }

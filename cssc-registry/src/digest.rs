@@ -4,6 +4,42 @@ use base16ct::lower::encode_string;
 use cssc_core::Digest;
 use sha2::{Digest as _, Sha256, Sha512};
 
+/// A digest that is made piece by piece, in the algorithm of the one it is to be compared with.
+#[derive(Debug)]
+pub enum Hasher {
+    /// SHA-256.
+    Sha256(Sha256),
+    /// SHA-512.
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    /// A hasher of the algorithm that `digest` is made with.
+    pub fn new(digest: &Digest) -> Self {
+        match digest.algorithm() {
+            "sha512" => Self::Sha512(Sha512::new()),
+            _ => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    /// Takes the next bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Whether all bytes together are what `digest` names.
+    pub fn is(self, digest: &Digest) -> bool {
+        let digits = match self {
+            Self::Sha256(hasher) => encode_string(&hasher.finalize()),
+            Self::Sha512(hasher) => encode_string(&hasher.finalize()),
+        };
+        digits == digest.hex()
+    }
+}
+
 /// The SHA-256 digest of `bytes`.
 ///
 /// ```
@@ -28,11 +64,9 @@ pub fn of(bytes: &[u8]) -> Digest {
 
 /// Whether `bytes` are what `digest` names.
 pub fn matches(digest: &Digest, bytes: &[u8]) -> bool {
-    let digits = match digest.algorithm() {
-        "sha512" => encode_string(&Sha512::digest(bytes)),
-        _ => encode_string(&Sha256::digest(bytes)),
-    };
-    digits == digest.hex()
+    let mut hasher = Hasher::new(digest);
+    hasher.update(bytes);
+    hasher.is(digest)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use cssc_core::{Inventory, Listing, Repository};
 
 use super::error::RegistryError;
-use super::{Descriptor, Digest, Manifest, Reference, RegistryClient};
+use super::{BlobReader, Descriptor, Digest, Manifest, Reference, RegistryClient};
 
 /// The most bytes of an inventory that are read.
 const MAX_INVENTORY_LEN: u64 = 1 << 30;
@@ -134,6 +134,27 @@ impl RegistryClient for InventoryRegistry {
     }
 
     fn put_blob(&self, repository: &Repository, _: &[u8]) -> Result<Digest, RegistryError> {
+        names_only(&format!("write to `{repository}`"))
+    }
+
+    fn has_blob(&self, repository: &Repository, _: &Digest) -> Result<bool, RegistryError> {
+        names_only(&format!("look for a blob in `{repository}`"))
+    }
+
+    fn open_blob(
+        &self,
+        repository: &Repository,
+        _: &Descriptor,
+    ) -> Result<BlobReader, RegistryError> {
+        names_only(&format!("read a blob of `{repository}`"))
+    }
+
+    fn put_blob_file(
+        &self,
+        repository: &Repository,
+        _: &Descriptor,
+        _: &Path,
+    ) -> Result<(), RegistryError> {
         names_only(&format!("write to `{repository}`"))
     }
 

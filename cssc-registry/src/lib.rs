@@ -38,6 +38,7 @@
 mod artifact;
 #[doc(hidden)]
 pub mod atomic;
+mod blob_reader;
 #[cfg(feature = "http")]
 mod bounded;
 mod budget;
@@ -62,12 +63,15 @@ pub mod testing;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+use std::path::Path;
+
 use cssc_core::Listing;
 use cssc_core::inventory::{ListingError, UnavailableKind};
 pub use cssc_core::name::{Digest, Registry, Repository, Tag};
 use cssc_core::tags::TagSet;
 
 pub use artifact::Artifact;
+pub use blob_reader::BlobReader;
 pub use budget::{ListBudget, ListOptions};
 pub use content::{Descriptor, MAX_MANIFEST_LEN, Manifest, Reference};
 pub use error::{RegistryError, RegistryErrorKind};
@@ -150,6 +154,39 @@ pub trait RegistryClient: Send + Sync {
     ///
     /// Fails when the registry refuses it.
     fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError>;
+
+    /// Whether a blob is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the registry does not say.
+    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, RegistryError>;
+
+    /// Opens a blob of any size, to be read as it comes; digest and size are verified on the way.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is absent. Reading fails when the connection breaks, nothing comes for too
+    /// long, or the bytes are others than the digest says.
+    fn open_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> Result<BlobReader, RegistryError>;
+
+    /// Stores a blob of any size from a file, which is not held in memory. Storing what is there
+    /// already does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be read or is not what `blob` says, and when the registry refuses
+    /// it.
+    fn put_blob_file(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+    ) -> Result<(), RegistryError>;
 
     /// Asks the registry to delete a manifest with all tags that point to it, or, given a tag, that
     /// tag alone. Many cannot delete a tag alone: [`delete_tag`] knows what to do then.

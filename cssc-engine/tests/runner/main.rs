@@ -15,6 +15,7 @@ mod world;
 use std::fs;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use cssc_engine::runner::{Runner, RunnerEvent, ServeEvent};
 use cssc_engine::state::{MemoryState, SqliteState, State};
 use cssc_engine::tool::{ImageRef, Job, Scan, Scanner, StopToken, ToolError, Version};
 use cssc_registry::{
-    Descriptor, Digest, ListOptions, Manifest, Reference, RegistryClient, RegistryError,
+    BlobReader, Descriptor, Digest, ListOptions, Manifest, Reference, RegistryClient, RegistryError,
 };
 use serde_json::{Value, json};
 use world::{MANIFEST, Tools, World, image, python};
@@ -852,6 +853,18 @@ impl<F: Fn() -> Listing + Send + Sync> RegistryClient for Listed<F> {
     }
 
     fn put_blob(&self, _: &Repository, _: &[u8]) -> Result<Digest, RegistryError> {
+        unreachable!()
+    }
+
+    fn has_blob(&self, _: &Repository, _: &Digest) -> Result<bool, RegistryError> {
+        Ok(true)
+    }
+
+    fn open_blob(&self, _: &Repository, _: &Descriptor) -> Result<BlobReader, RegistryError> {
+        unreachable!()
+    }
+
+    fn put_blob_file(&self, _: &Repository, _: &Descriptor, _: &Path) -> Result<(), RegistryError> {
         unreachable!()
     }
 

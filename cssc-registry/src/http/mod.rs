@@ -30,6 +30,7 @@ mod upload;
 
 use std::env;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cssc_core::{Listing, Registry, Repository};
@@ -46,7 +47,7 @@ use self::transport::Transport;
 use crate::error::{RegistryError, excerpt};
 use crate::referrers::{checked, from_tag};
 use crate::{
-    Descriptor, Digest, ListBudget, MAX_MANIFEST_LEN, Manifest, Reference, Referrer,
+    BlobReader, Descriptor, Digest, ListBudget, MAX_MANIFEST_LEN, Manifest, Reference, Referrer,
     RegistryClient, listing, media_type,
 };
 
@@ -371,6 +372,38 @@ impl RegistryClient for OciRegistry {
             Ok(()) => Ok(digest),
             Err(error) => Err(error.context(format!("cannot write to `{repository}`"))),
         }
+    }
+
+    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, RegistryError> {
+        let found = self
+            .repository(repository)
+            .and_then(|name| self.head_blob(&name, digest));
+        found.map_err(|error| error.context(format!("cannot look for `{repository}@{digest}`")))
+    }
+
+    fn open_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> Result<BlobReader, RegistryError> {
+        let bytes = self.get_blob(repository, blob, u64::MAX)?;
+        Ok(BlobReader::new(blob, std::io::Cursor::new(bytes)))
+    }
+
+    fn put_blob_file(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+    ) -> Result<(), RegistryError> {
+        let bytes = std::fs::read(file).map_err(|error| {
+            RegistryError::unavailable(format!("cannot read `{}`: {error}", file.display()))
+        })?;
+        if !crate::digest::matches(&blob.digest, &bytes) {
+            let message = format!("`{}` is not `{}`", file.display(), blob.digest);
+            return Err(RegistryError::input(message));
+        }
+        self.put_blob(repository, &bytes).map(drop)
     }
 
     fn delete(&self, repository: &Repository, reference: &Reference) -> Result<(), RegistryError> {

@@ -32,6 +32,16 @@ impl OciRegistry {
         }
     }
 
+    pub(super) fn head_blob(&self, name: &str, digest: &Digest) -> Result<bool, RegistryError> {
+        let there = self.address(format!("/v2/{name}/blobs/{digest}"));
+        let answer = self.send(Request::new(Method::HEAD, there), Permission::pull(name))?;
+        match answer.status {
+            404 => Ok(false),
+            _ if answer.is_success() => Ok(true),
+            _ => Err(refusal(&answer)),
+        }
+    }
+
     fn upload(&self, name: &str, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
         let permission = Permission::new(name, Action::Push);
         let there = self.address(format!("/v2/{name}/blobs/{digest}"));

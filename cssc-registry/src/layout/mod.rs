@@ -8,7 +8,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use cssc_core::tags::{TagSet, TagSetBuilder};
@@ -17,10 +17,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::index::{Entry, NameEntry, REF_NAME, has_digest, ref_name};
-use self::tree::{Tree, cannot_write};
+use self::tree::{Tree, cannot_read, cannot_write};
 use super::error::RegistryError;
 use super::{
-    Descriptor, Digest, ListBudget, MAX_MANIFEST_LEN, Manifest, Reference, Referrer,
+    BlobReader, Descriptor, Digest, ListBudget, MAX_MANIFEST_LEN, Manifest, Reference, Referrer,
     RegistryClient, listing, referrers,
 };
 use crate::atomic;
@@ -163,17 +163,14 @@ impl LayoutRegistry {
         &self,
         repository: &Repository,
         digest: &Digest,
-        bytes: &[u8],
+        content: impl Read,
     ) -> Result<(), RegistryError> {
-        let path = blob_path(repository, digest);
-        match self.tree.find(&path) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_absent() => {}
-            Err(error) => return Err(error),
+        if self.has_blob(repository, digest)? {
+            return Ok(());
         }
         let directory = format!("{repository}/blobs/{}", digest.algorithm());
         let path = self.tree.writable_directory(&directory)?.join(digest.hex());
-        atomic::write(&path, bytes).map_err(|error| cannot_write(&path, &error))
+        atomic::copy(&path, content).map_err(|error| cannot_write(&path, &error))
     }
 
     /// Changes `index.json`; whatever else stands there stays.
@@ -247,7 +244,7 @@ impl RegistryClient for LayoutRegistry {
         if let Reference::Digest(digest) = reference {
             descriptor.digest = digest.clone();
         }
-        self.store(repository, &descriptor.digest, &manifest.bytes)?;
+        self.store(repository, &descriptor.digest, manifest.bytes.as_slice())?;
         let mut entry = json!(descriptor);
         self.edit_index(repository, |manifests| match reference {
             Reference::Tag(tag) => {
@@ -290,6 +287,34 @@ impl RegistryClient for LayoutRegistry {
         let digest = crate::digest::of(bytes);
         self.store(repository, &digest, bytes)?;
         Ok(digest)
+    }
+
+    fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, RegistryError> {
+        match self.tree.find(&blob_path(repository, digest)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> Result<BlobReader, RegistryError> {
+        let path = blob_path(repository, &blob.digest);
+        let (_, file) = self.tree.open_file(&path, blob.size)?;
+        Ok(BlobReader::new(blob, file))
+    }
+
+    fn put_blob_file(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        file: &Path,
+    ) -> Result<(), RegistryError> {
+        let source = File::open(file).map_err(|error| cannot_read(file, &error))?;
+        self.store(repository, &blob.digest, BlobReader::new(blob, source))
     }
 
     fn delete(&self, repository: &Repository, reference: &Reference) -> Result<(), RegistryError> {
