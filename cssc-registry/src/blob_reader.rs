@@ -1,10 +1,12 @@
 //! Blobs that are read as they come.
 
 use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::path::Path;
 
 use crate::digest::Hasher;
-use crate::{Descriptor, Digest};
+use crate::{Descriptor, Digest, RegistryError};
 
 /// A blob that is read as it comes, never held as a whole.
 ///
@@ -68,7 +70,7 @@ impl Read for BlobReader {
             .left
             .saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
         if self.left == 0 {
-            // Whoever knows the length may not read on.
+            // A reader that knows the length may not read on.
             self.finish()?;
         }
         Ok(read)
@@ -81,6 +83,34 @@ impl fmt::Debug for BlobReader {
             .field("digest", &self.digest)
             .field("left", &self.left)
             .finish_non_exhaustive()
+    }
+}
+
+/// Opens a file, to be read as the blob that it is to be.
+pub(crate) fn open_file(path: &Path, blob: &Descriptor) -> Result<BlobReader, RegistryError> {
+    // Opening a pipe could wait for ever.
+    let opened = fs::metadata(path).and_then(|found| {
+        if found.is_file() {
+            File::open(path)
+        } else {
+            Err(io::Error::other("it is not a regular file"))
+        }
+    });
+    match opened {
+        Ok(file) => Ok(BlobReader::new(blob, file)),
+        Err(error) => Err(file_error(path, blob, &error)),
+    }
+}
+
+/// What a failure to read a file as a blob means: the file is another one, or cannot be read.
+pub(crate) fn file_error(path: &Path, blob: &Descriptor, error: &io::Error) -> RegistryError {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            let (digest, size) = (&blob.digest, blob.size);
+            RegistryError::input(format!("`{path}` is not `{digest}` of {size} bytes"))
+        }
+        _ => RegistryError::input(format!("cannot read `{path}`: {error}")),
     }
 }
 

@@ -10,6 +10,8 @@
 
 mod support;
 
+use std::io::Read as _;
+
 use cssc_core::{Listing, Repository, Tag};
 use cssc_registry::{
     Artifact, Attachment, Descriptor, LayoutRegistry, Manifest, OciOptions, OciRegistry, Reference,
@@ -53,8 +55,35 @@ fn over_http(host: &str) -> OciRegistry {
 
 fn suite(client: &dyn RegistryClient, abilities: &Abilities) {
     let subject = artifacts_are_stored_and_read(client);
+    blobs_of_any_size_go_by_file(client);
     referrers_are_found(client, &subject, abilities);
     a_tag_is_deleted_alone(client, abilities);
+}
+
+fn blobs_of_any_size_go_by_file(client: &dyn RegistryClient) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("layer");
+    for size in [0, 1, 1 << 20, (3 << 20) + 1] {
+        let bytes: Vec<u8> = (0..size).map(|n: u32| n.to_le_bytes()[1]).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let blob = Descriptor::of("", &bytes);
+        assert_eq!(client.has_blob(&repository(), &blob.digest), Ok(false));
+        let missing = client.open_blob(&repository(), &blob).unwrap_err();
+        assert!(missing.is_absent(), "{missing}");
+        let mut other = blob.clone();
+        other.digest = cssc_registry::digest::of(b"other");
+        let error = client.put_blob_file(&repository(), &other, &path);
+        assert!(error.unwrap_err().is_invalid_input(), "{size}");
+        assert_eq!(client.has_blob(&repository(), &other.digest), Ok(false));
+        for _ in 0..2 {
+            (client.put_blob_file(&repository(), &blob, &path)).unwrap();
+        }
+        assert_eq!(client.has_blob(&repository(), &blob.digest), Ok(true));
+        let mut read = Vec::new();
+        let mut reader = client.open_blob(&repository(), &blob).unwrap();
+        reader.read_to_end(&mut read).unwrap();
+        assert!(read == bytes, "{size}");
+    }
 }
 
 fn artifacts_are_stored_and_read(client: &dyn RegistryClient) -> Descriptor {

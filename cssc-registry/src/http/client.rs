@@ -8,9 +8,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
 use super::certificates;
+use super::content::Patience;
 use super::options::OciOptions;
 use super::proxy::Proxies;
 use super::request::{Request, Response};
+use super::stream::BodyStream;
 use crate::ListBudget;
 use crate::budget::Reservation;
 use crate::error::RegistryError;
@@ -41,6 +43,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     pub(super) proxies: Arc<Proxies>,
     runtime: OnceLock<Result<Runtime, RegistryError>>,
+    /// How long nothing may come or go.
+    timeout: Duration,
 }
 
 impl Client {
@@ -71,11 +75,13 @@ impl Client {
             http,
             proxies,
             runtime: OnceLock::new(),
+            timeout: options.timeout,
         })
     }
 
-    /// Sends a request once, and reads the response, all before `deadline`. May be called
-    /// anywhere, by a thread of another runtime too.
+    /// Sends a request once, and reads the response, all before `deadline`; what is large may
+    /// take longer, as long as it moves. May be called anywhere, by a thread of another runtime
+    /// too.
     pub(super) fn send(
         &self,
         request: &Request<'_>,
@@ -89,16 +95,28 @@ impl Client {
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        if let Some(body) = request.body {
-            builder = builder.body(body.to_vec());
+        let patience = Arc::new(Patience::new(self.timeout));
+        if let Some(content) = request.body {
+            let body = content.body(runtime.handle(), &patience);
+            builder = builder.body(body.map_err(Failure::Permanent)?);
         }
-        let memory = request.budget.as_ref().map(ListBudget::reservation);
-        let exchange = exchange(builder, request.address.clone(), request.limit, memory);
+        let reading = Reading {
+            limit: request.limit,
+            quiet: self.timeout,
+            memory: request.budget.as_ref().map(ListBudget::reservation),
+        };
+        let exchange = exchange(builder, request.address.clone(), reading);
+        let is_large = request.is_large();
         let (sender, receiver) = mpsc::sync_channel(1);
         runtime.spawn(async move {
-            let timed = tokio::time::timeout_at(deadline.into(), exchange).await;
-            // Nobody waits for it any more only if the waiting thread has died.
-            drop(sender.send(timed.unwrap_or(Err(Failure::Deadline))));
+            let result = if is_large {
+                patience.wait(exchange).await
+            } else {
+                let timed = tokio::time::timeout_at(deadline.into(), exchange).await;
+                timed.unwrap_or(Err(Failure::Deadline))
+            };
+            // It is not waited for any more only if the waiting thread has died.
+            drop(sender.send(result));
         });
         receiver.recv().unwrap_or_else(|_| {
             let ended = RegistryError::unavailable("the HTTP client has ended");
@@ -127,11 +145,19 @@ fn start_runtime() -> Result<Runtime, RegistryError> {
     })
 }
 
+/// How an answer is read.
+struct Reading {
+    /// The most bytes of a success; none leaves it to be read as it comes.
+    limit: Option<u64>,
+    /// How long nothing may come when it is read so.
+    quiet: Duration,
+    memory: Option<Reservation>,
+}
+
 async fn exchange(
     request: reqwest::RequestBuilder,
     address: Address,
-    limit: u64,
-    mut memory: Option<Reservation>,
+    reading: Reading,
 ) -> Result<Response, Failure> {
     let response = request.send().await.map_err(Failure::Http)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -143,23 +169,33 @@ async fn exchange(
             "more than {MAX_HEADER_LEN} bytes of headers"
         )));
     }
-    let limit = if status.is_success() {
-        limit
-    } else {
-        MAX_ERROR_LEN
+    let mut memory = reading.memory;
+    let mut answer = Response {
+        status: status.as_u16(),
+        headers,
+        body: Vec::new(),
+        stream: None,
+        address,
+        is_repeated: false,
+        _memory: None,
     };
-    let body = match read(response, limit, memory.as_mut()).await {
+    let limit = match reading.limit {
+        _ if !status.is_success() => MAX_ERROR_LEN,
+        Some(limit) => limit,
+        None => {
+            let host = answer.address.authority();
+            answer.stream = Some(BodyStream::new(response, host, reading.quiet));
+            return Ok(answer);
+        }
+    };
+    answer.body = match read(response, limit, memory.as_mut()).await {
         // What is too long or cut is left out: the status says enough.
         Err(Failure::Http(_) | Failure::TooLarge(_)) if !status.is_success() => Vec::new(),
         body => body?,
     };
     Ok(Response {
-        status: status.as_u16(),
-        headers,
-        body,
-        address,
-        is_repeated: false,
         _memory: memory,
+        ..answer
     })
 }
 

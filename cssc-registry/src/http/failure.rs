@@ -28,6 +28,10 @@ impl Transport {
         if proxy.is_some() && innermost(&error).contains("proxy authorization required") {
             return self.proxy_wants_credentials(address);
         }
+        if let Some(error) = find::<RegistryError>(&error) {
+            // What was to be sent could not be read.
+            return TransportError::permanent(error.clone());
+        }
         if error.is_builder() {
             let text = format!("`{host}` redirects to an invalid address");
             return TransportError::permanent(RegistryError::answer(text));
@@ -73,7 +77,7 @@ impl Transport {
 }
 
 /// What failed between here and `host`, or the proxy on the way to it.
-fn describe(host: &str, proxy: Option<&str>, error: &reqwest::Error) -> (Kind, String) {
+pub(super) fn describe(host: &str, proxy: Option<&str>, error: &reqwest::Error) -> (Kind, String) {
     if let Some(error) = find(error) {
         let why = certificates::describe(error);
         return (Tls, format!("no secure connection to `{host}`: {why}"));

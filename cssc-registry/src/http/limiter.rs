@@ -1,6 +1,6 @@
 //! How many requests may be under way to a host, and when it wants none.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The longest that a host is left alone at its word: a mistake of its own must not silence it
@@ -46,7 +46,7 @@ pub(super) enum NoPermit {
 }
 
 /// The right to have one request under way; ends when dropped.
-pub(super) struct Permit<'a>(&'a Limiter);
+pub(super) struct Permit(Arc<Limiter>);
 
 impl Limiter {
     pub(super) fn new(most: usize) -> Self {
@@ -64,7 +64,7 @@ impl Limiter {
     }
 
     /// Waits for a permit, until `deadline` at the latest, and not at all if there will be none.
-    pub(super) fn permit(&self, deadline: Instant) -> Result<Permit<'_>, NoPermit> {
+    pub(super) fn permit(self: &Arc<Self>, deadline: Instant) -> Result<Permit, NoPermit> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -78,7 +78,7 @@ impl Limiter {
                 if state.start == Start::Ahead {
                     state.start = Start::Begun(now);
                 }
-                return Ok(Permit(self));
+                return Ok(Permit(Arc::clone(self)));
             }
             if now >= deadline {
                 return Err(NoPermit::Late);
@@ -134,7 +134,7 @@ impl Limiter {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn never_more_than_allowed() {
-        let limiter = Limiter::new(3);
+        let limiter = Arc::new(Limiter::new(3));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..12 {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_become_fewer_and_grow_again() {
-        let limiter = Limiter::new(4);
+        let limiter = Arc::new(Limiter::new(4));
         drop(limiter.permit(soon()));
         limiter.too_many(None);
         let two = [limiter.permit(soon()), limiter.permit(soon())];

@@ -8,6 +8,7 @@ mod auth;
 mod certificates;
 mod challenge;
 mod client;
+mod content;
 mod credential;
 mod docker_config;
 mod error_response;
@@ -25,6 +26,7 @@ mod request_event;
 mod retry;
 mod scheme;
 mod send;
+mod stream;
 mod transport;
 mod upload;
 
@@ -38,6 +40,7 @@ use reqwest::Method;
 
 use self::address::{Address, Scheme};
 use self::auth::{Action, Auth, Permission};
+use self::content::Content;
 use self::error_response::refusal;
 use self::keyring::Keyring;
 use self::options::Credentials;
@@ -199,7 +202,7 @@ impl OciRegistry {
         let target = manifest_target(name, reference);
         let mut request = Request::new(Method::GET, self.address(target));
         request.headers.push(("accept", MANIFEST_TYPES.join(", ")));
-        request.limit = MAX_MANIFEST_LEN;
+        request.limit = Some(MAX_MANIFEST_LEN);
         let answer = self.send(request, Permission::pull(name))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
@@ -228,8 +231,8 @@ impl OciRegistry {
         let mut request = Request::new(Method::PUT, self.address(target));
         let content_type = ("content-type", manifest.media_type.clone());
         request.headers.push(content_type);
-        request.body = Some(&manifest.bytes);
-        request.limit = MAX_MANIFEST_LEN;
+        request.body = Some(Content::Bytes(&manifest.bytes));
+        request.limit = Some(MAX_MANIFEST_LEN);
         let answer = self.send(request, Permission::new(name, Action::Push))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
@@ -275,7 +278,7 @@ impl OciRegistry {
         }
         let target = format!("/v2/{name}/blobs/{}", blob.digest);
         let mut request = Request::new(Method::GET, self.address(target));
-        request.limit = blob.size;
+        request.limit = Some(blob.size);
         let answer = self.send(request, Permission::pull(name))?;
         if !answer.is_success() {
             return Err(refusal(&answer));
@@ -284,6 +287,24 @@ impl OciRegistry {
             Ok(answer.body)
         } else {
             Err(self.not_what_it_says(name, &blob.digest.clone().into()))
+        }
+    }
+
+    fn stream_blob(&self, name: &str, blob: &Descriptor) -> Result<BlobReader, RegistryError> {
+        let target = format!("/v2/{name}/blobs/{}", blob.digest);
+        let mut request = Request::new(Method::GET, self.address(target));
+        request.limit = None;
+        let answer = self.send(request, Permission::pull(name))?;
+        let Some(stream) = answer.stream else {
+            return Err(refusal(&answer));
+        };
+        match stream.length {
+            Some(length) if length != blob.size => Err(RegistryError::answer(format!(
+                "`{}` sends {length} bytes, where there should be {}",
+                answer.address.authority(),
+                blob.size
+            ))),
+            _ => Ok(BlobReader::new(blob, stream)),
         }
     }
 
@@ -367,7 +388,7 @@ impl RegistryClient for OciRegistry {
         let digest = crate::digest::of(bytes);
         let stored = self
             .repository(repository)
-            .and_then(|name| self.store_blob(&name, &digest, bytes));
+            .and_then(|name| self.store_blob(&name, &digest, Content::Bytes(bytes)));
         match stored {
             Ok(()) => Ok(digest),
             Err(error) => Err(error.context(format!("cannot write to `{repository}`"))),
@@ -386,8 +407,10 @@ impl RegistryClient for OciRegistry {
         repository: &Repository,
         blob: &Descriptor,
     ) -> Result<BlobReader, RegistryError> {
-        let bytes = self.get_blob(repository, blob, u64::MAX)?;
-        Ok(BlobReader::new(blob, std::io::Cursor::new(bytes)))
+        let opened = self
+            .repository(repository)
+            .and_then(|name| self.stream_blob(&name, blob));
+        opened.map_err(|error| error.context(format!("cannot read `{repository}@{}`", blob.digest)))
     }
 
     fn put_blob_file(
@@ -396,14 +419,10 @@ impl RegistryClient for OciRegistry {
         blob: &Descriptor,
         file: &Path,
     ) -> Result<(), RegistryError> {
-        let bytes = std::fs::read(file).map_err(|error| {
-            RegistryError::unavailable(format!("cannot read `{}`: {error}", file.display()))
-        })?;
-        if !crate::digest::matches(&blob.digest, &bytes) {
-            let message = format!("`{}` is not `{}`", file.display(), blob.digest);
-            return Err(RegistryError::input(message));
-        }
-        self.put_blob(repository, &bytes).map(drop)
+        let stored = self
+            .repository(repository)
+            .and_then(|name| self.store_file(&name, blob, file));
+        stored.map_err(|error| error.context(format!("cannot write to `{repository}`")))
     }
 
     fn delete(&self, repository: &Repository, reference: &Reference) -> Result<(), RegistryError> {

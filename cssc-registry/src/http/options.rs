@@ -70,7 +70,8 @@ impl OciOptions {
         self
     }
 
-    /// The longest that one request may take, with all its repetitions, pauses and tokens.
+    /// The longest that one request may take, with all its repetitions, pauses and tokens; where
+    /// a blob of any size is read or written, the longest that nothing of it comes or goes.
     /// Default 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

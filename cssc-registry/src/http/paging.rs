@@ -77,7 +77,7 @@ impl OciRegistry {
         budget: &ListBudget,
     ) -> Result<Response, RegistryError> {
         let mut request = Request::new(Method::GET, address);
-        request.limit = MAX_PAGE_LEN;
+        request.limit = Some(MAX_PAGE_LEN);
         request.budget = Some(budget.clone());
         self.send(request, Permission::pull(name))
     }

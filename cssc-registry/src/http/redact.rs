@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::content::Content;
 use super::request::{FORM, Request};
 
 /// Shorter passwords are found by chance as well.
@@ -38,8 +39,10 @@ fn secrets(request: &Request<'_>) -> Vec<String> {
         }
     }
     let is_form = request.headers.iter().any(|header| header.1 == FORM);
-    let form = request.body.filter(|_| is_form).map(str::from_utf8);
-    if let Some(Ok(form)) = form {
+    if let Some(Content::Bytes(form)) = request.body
+        && is_form
+        && let Ok(form) = str::from_utf8(form)
+    {
         let fields = form.split('&').filter_map(|field| field.split_once('='));
         let tokens = fields.filter(|(name, _)| name.ends_with("_token"));
         secrets.extend(tokens.map(|(_, token)| token.to_owned()));

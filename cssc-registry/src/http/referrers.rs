@@ -81,7 +81,7 @@ impl OciRegistry {
     fn referrers_page(&self, address: Address, name: &str) -> Result<Response, RegistryError> {
         let mut request = Request::new(Method::GET, address);
         request.headers.push(("accept", IMAGE_INDEX.to_owned()));
-        request.limit = MAX_MANIFEST_LEN;
+        request.limit = Some(MAX_MANIFEST_LEN);
         self.send(request, Permission::pull(name))
     }
 }

@@ -4,6 +4,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use super::address::Address;
+use super::content::Content;
+use super::stream::BodyStream;
 use crate::ListBudget;
 use crate::budget::Reservation;
 
@@ -19,9 +21,9 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) address: Address,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Option<&'a [u8]>,
-    /// The most bytes of a successful answer that are read.
-    pub(super) limit: u64,
+    pub(super) body: Option<Content<'a>>,
+    /// The most bytes of a successful answer that are read; none leaves it to be read as it comes.
+    pub(super) limit: Option<u64>,
     /// Whether sending it twice does no more than sending it once.
     pub(super) repeatable: bool,
     /// Whether to come back at once when something answers that does not speak HTTP.
@@ -41,7 +43,7 @@ impl Request<'_> {
             address,
             headers: Vec::new(),
             body: None,
-            limit: 0,
+            limit: Some(0),
             sniffs: false,
             is_redirected: false,
             budget: None,
@@ -58,6 +60,11 @@ impl Request<'_> {
         }
     }
 
+    /// Whether what it sends may take longer than requests do.
+    pub(super) fn is_large(&self) -> bool {
+        self.body.is_some_and(Content::is_large)
+    }
+
     /// The address as it may be shown: a query may be a key, unless it is that of a listing.
     pub(super) fn shown_address(&self) -> String {
         let address = &self.address;
@@ -69,11 +76,13 @@ impl Request<'_> {
     }
 }
 
-/// An answer, read to its end.
+/// An answer, read to its end unless it was asked to be left.
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// The body that was left to be read.
+    pub(super) stream: Option<BodyStream>,
     /// Where it came from.
     pub(super) address: Address,
     /// Whether the request had been sent before, so that it may have been done before too.
@@ -90,6 +99,13 @@ impl Response {
     pub(super) fn all_headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.headers.get_all(name).into_iter();
         values.filter_map(|value| value.to_str().ok())
+    }
+
+    /// The length of the body, as far as it is known.
+    pub(super) fn length(&self) -> usize {
+        let streamed = self.stream.as_ref().and_then(|stream| stream.length);
+        let streamed = streamed.and_then(|length| usize::try_from(length).ok());
+        streamed.unwrap_or(self.body.len())
     }
 
     pub(super) fn is_success(&self) -> bool {

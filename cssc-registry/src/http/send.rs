@@ -35,10 +35,14 @@ impl OciRegistry {
         mut request: Request<'_>,
         permission: Permission<'_>,
     ) -> Result<Response, RegistryError> {
-        let deadline = self.transport.deadline(&request);
+        let mut deadline = self.transport.deadline(&request);
         let mut attempts = AuthAttempts::default();
         let mut redirects = 0_usize;
         loop {
+            if request.is_large() {
+                // What was sent before may have taken long, and rightly so.
+                deadline = self.transport.deadline(&request);
+            }
             let registry = self.address("/".to_owned());
             if request.address.is_same_host(&registry) && registry.scheme == Scheme::Https {
                 // Found out by another request in the meantime.

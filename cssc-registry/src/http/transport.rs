@@ -83,8 +83,14 @@ impl Transport {
         loop {
             let permit = limiter.permit(deadline);
             let permit = permit.map_err(|why| self.no_permit(&request.address, why))?;
-            let attempt = self.exchange(request, deadline);
-            drop(permit);
+            let mut attempt = self.exchange(request, deadline);
+            match &mut attempt {
+                Ok(Response {
+                    stream: Some(stream),
+                    ..
+                }) => stream.hold(permit),
+                _ => drop(permit),
+            }
             failures = failures.saturating_add(1);
             let is_last = !request.repeatable || failures >= self.attempts;
             let asked = match &attempt {
@@ -155,7 +161,7 @@ impl Transport {
                 method: request.method.to_string(),
                 address: request.shown_address(),
                 outcome: outcome
-                    .map(|response| (response.status, response.body.len()))
+                    .map(|response| (response.status, response.length()))
                     .map_err(|failed| failed.error.to_string()),
                 elapsed: begun.elapsed(),
             });

@@ -1,33 +1,57 @@
-//! Storing a small blob
+//! Storing a blob
 //! ([OCI distribution specification, "Pushing blobs"][spec]): begin an upload, then send it all at
 //! once, or in chunks to a registry that does not take that.
 //!
 //! [spec]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs
+
+use std::io::Read;
+use std::path::Path;
 
 use reqwest::Method;
 
 use super::OciRegistry;
 use super::address::Address;
 use super::auth::{Action, Permission};
+use super::content::Content;
 use super::error_response::refusal;
 use super::request::{Request, Response};
-use crate::Digest;
 use crate::error::RegistryError;
+use crate::{Descriptor, Digest};
 
 const OCTET_STREAM: &str = "application/octet-stream";
-const CHUNK_LEN: usize = 1 << 20;
+/// How long a chunk is: what proxies take without being asked to take more.
+const CHUNK_LEN: u64 = 1 << 20;
+/// The longest chunk, whatever a registry asks for: it is held in memory.
+const MAX_CHUNK_LEN: u64 = 64 << 20;
 
 impl OciRegistry {
+    /// Stores the blob that a file is to be.
+    pub(super) fn store_file(
+        &self,
+        name: &str,
+        blob: &Descriptor,
+        path: &Path,
+    ) -> Result<(), RegistryError> {
+        let file = Content::File(path, blob);
+        if file.is_large() {
+            return self.store_blob(name, &blob.digest, file);
+        }
+        let mut bytes = Vec::new();
+        let read = file.open()?.read_to_end(&mut bytes);
+        read.map_err(|error| file.error(&error))?;
+        self.store_blob(name, &blob.digest, Content::Bytes(&bytes))
+    }
+
     pub(super) fn store_blob(
         &self,
         name: &str,
         digest: &Digest,
-        bytes: &[u8],
+        content: Content<'_>,
     ) -> Result<(), RegistryError> {
-        match self.upload(name, digest, bytes) {
+        match self.upload(name, digest, content) {
             // The last request of an upload cannot be repeated, the upload as a whole can; and it
             // may have worked all the same.
-            Err(error) if error.is_retryable() => self.upload(name, digest, bytes),
+            Err(error) if error.is_retryable() => self.upload(name, digest, content),
             result => result,
         }
     }
@@ -42,21 +66,35 @@ impl OciRegistry {
         }
     }
 
-    fn upload(&self, name: &str, digest: &Digest, bytes: &[u8]) -> Result<(), RegistryError> {
+    fn upload(
+        &self,
+        name: &str,
+        digest: &Digest,
+        content: Content<'_>,
+    ) -> Result<(), RegistryError> {
         let permission = Permission::new(name, Action::Push);
         let there = self.address(format!("/v2/{name}/blobs/{digest}"));
-        if (self.send(Request::new(Method::HEAD, there), permission)?).is_success() {
-            return Ok(());
+        match self.send(Request::new(Method::HEAD, there), permission) {
+            Ok(answer) if answer.is_success() => return Ok(()),
+            // Where looking is refused, writing may be allowed, and says best why it is not.
+            Err(error) if !error.is_unauthorized() => return Err(error),
+            _ => {}
         }
         let (address, _) = self.begin_upload(name, permission)?;
-        let stored = self.end_upload(address, digest, bytes, permission)?;
+        let stored = self.end_upload(address, digest, content, permission)?;
         match stored.status {
             200..300 => Ok(()),
             // So say those that take no blob in one piece, or none that large.
-            400 | 405 | 411 | 413 | 415 | 501 if !bytes.is_empty() => {
-                let stored_in_chunks = self.upload_chunks(name, digest, bytes, permission);
-                // If that fails too, the first failure is the one to tell.
-                stored_in_chunks.map_err(|_| refusal(&stored))
+            400 | 405 | 411 | 413 | 415 | 501 if content.len() > 0 => {
+                let stored_in_chunks = self.upload_chunks(name, digest, content, permission);
+                // If the registry refuses that too, the first refusal is the one to tell.
+                stored_in_chunks.map_err(|error| {
+                    if error.is_retryable() || error.is_invalid_input() {
+                        error
+                    } else {
+                        refusal(&stored)
+                    }
+                })
             }
             _ => Err(refusal(&stored)),
         }
@@ -66,19 +104,24 @@ impl OciRegistry {
         &self,
         name: &str,
         digest: &Digest,
-        bytes: &[u8],
+        content: Content<'_>,
         permission: Permission<'_>,
     ) -> Result<(), RegistryError> {
         let (mut address, chunk_len) = self.begin_upload(name, permission)?;
-        let mut sent: usize = 0;
-        for chunk in bytes.chunks(chunk_len) {
-            let end = sent.saturating_add(chunk.len());
+        let mut source = content.open()?;
+        let mut chunk = Vec::new();
+        let mut sent: u64 = 0;
+        while sent < content.len() {
+            chunk.clear();
+            let read = source.by_ref().take(chunk_len).read_to_end(&mut chunk);
+            read.map_err(|error| content.error(&error))?;
+            let end = sent.saturating_add(Content::Bytes(&chunk).len());
             let mut request = Request::new(Method::PATCH, address.clone());
             request.headers = vec![
                 ("content-type", OCTET_STREAM.to_owned()),
                 ("content-range", format!("{sent}-{}", end.saturating_sub(1))),
             ];
-            request.body = Some(chunk);
+            request.body = Some(Content::Bytes(&chunk));
             request.repeatable = false;
             let taken = self.send(request, permission)?;
             if !taken.is_success() {
@@ -89,7 +132,7 @@ impl OciRegistry {
             }
             sent = end;
         }
-        let stored = self.end_upload(address, digest, &[], permission)?;
+        let stored = self.end_upload(address, digest, Content::Bytes(&[]), permission)?;
         if stored.is_success() {
             Ok(())
         } else {
@@ -102,10 +145,10 @@ impl OciRegistry {
         &self,
         name: &str,
         permission: Permission<'_>,
-    ) -> Result<(Address, usize), RegistryError> {
+    ) -> Result<(Address, u64), RegistryError> {
         let uploads = self.address(format!("/v2/{name}/blobs/uploads/"));
         let mut request = Request::new(Method::POST, uploads);
-        request.body = Some(&[]);
+        request.body = Some(Content::Bytes(&[]));
         // An upload that was begun and forgotten is swept away by the registry.
         request.repeatable = true;
         let begun = self.send(request, permission)?;
@@ -113,24 +156,25 @@ impl OciRegistry {
             return Err(refusal(&begun));
         }
         let least = begun.header("oci-chunk-min-length");
-        let least = least.and_then(|length| length.parse().ok()).unwrap_or(0);
-        Ok((self.upload_address(&begun)?, CHUNK_LEN.max(least)))
+        let least: u64 = least.and_then(|length| length.parse().ok()).unwrap_or(0);
+        let length = least.clamp(CHUNK_LEN, MAX_CHUNK_LEN);
+        Ok((self.upload_address(&begun)?, length))
     }
 
-    /// Sends `bytes`, which are all or what is left, and ends the upload.
+    /// Sends `content`, which is all or what is left, and ends the upload.
     fn end_upload(
         &self,
         address: Address,
         digest: &Digest,
-        bytes: &[u8],
+        content: Content<'_>,
         permission: Permission<'_>,
     ) -> Result<Response, RegistryError> {
         let address = address.with_query("digest", digest.as_str());
         let mut request = Request::new(Method::PUT, address);
-        request.limit = super::MAX_MANIFEST_LEN;
+        request.limit = Some(super::MAX_MANIFEST_LEN);
         let content_type = ("content-type", OCTET_STREAM.to_owned());
         request.headers.push(content_type);
-        request.body = Some(bytes);
+        request.body = Some(content);
         request.repeatable = false;
         self.send(request, permission)
     }

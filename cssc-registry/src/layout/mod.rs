@@ -17,13 +17,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::index::{Entry, NameEntry, REF_NAME, has_digest, ref_name};
-use self::tree::{Tree, cannot_read, cannot_write};
+use self::tree::{Tree, cannot_write};
 use super::error::RegistryError;
 use super::{
     BlobReader, Descriptor, Digest, ListBudget, MAX_MANIFEST_LEN, Manifest, Reference, Referrer,
     RegistryClient, listing, referrers,
 };
 use crate::atomic;
+use crate::blob_reader::{file_error, open_file};
 
 /// The most bytes of an `index.json` that are read: some half a million tags. It is read entry by
 /// entry and never held.
@@ -164,13 +165,29 @@ impl LayoutRegistry {
         repository: &Repository,
         digest: &Digest,
         content: impl Read,
+        on_bad_content: impl FnOnce(&io::Error) -> RegistryError,
     ) -> Result<(), RegistryError> {
         if self.has_blob(repository, digest)? {
             return Ok(());
         }
         let directory = format!("{repository}/blobs/{}", digest.algorithm());
         let path = self.tree.writable_directory(&directory)?.join(digest.hex());
-        atomic::copy(&path, content).map_err(|error| cannot_write(&path, &error))
+        atomic::copy(&path, content).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => on_bad_content(&error),
+            _ => cannot_write(&path, &error),
+        })
+    }
+
+    /// Stores what is in memory.
+    fn store_bytes(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError> {
+        self.store(repository, digest, bytes, |error| {
+            RegistryError::input(error.to_string())
+        })
     }
 
     /// Changes `index.json`; whatever else stands there stays.
@@ -244,7 +261,7 @@ impl RegistryClient for LayoutRegistry {
         if let Reference::Digest(digest) = reference {
             descriptor.digest = digest.clone();
         }
-        self.store(repository, &descriptor.digest, manifest.bytes.as_slice())?;
+        self.store_bytes(repository, &descriptor.digest, &manifest.bytes)?;
         let mut entry = json!(descriptor);
         self.edit_index(repository, |manifests| match reference {
             Reference::Tag(tag) => {
@@ -285,7 +302,7 @@ impl RegistryClient for LayoutRegistry {
 
     fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError> {
         let digest = crate::digest::of(bytes);
-        self.store(repository, &digest, bytes)?;
+        self.store_bytes(repository, &digest, bytes)?;
         Ok(digest)
     }
 
@@ -313,8 +330,10 @@ impl RegistryClient for LayoutRegistry {
         blob: &Descriptor,
         file: &Path,
     ) -> Result<(), RegistryError> {
-        let source = File::open(file).map_err(|error| cannot_read(file, &error))?;
-        self.store(repository, &blob.digest, BlobReader::new(blob, source))
+        let source = open_file(file, blob)?;
+        self.store(repository, &blob.digest, source, |error| {
+            file_error(file, blob, error)
+        })
     }
 
     fn delete(&self, repository: &Repository, reference: &Reference) -> Result<(), RegistryError> {

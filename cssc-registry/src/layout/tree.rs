@@ -151,7 +151,7 @@ pub(super) fn lock(path: &Path, timeout: Duration) -> Result<File, RegistryError
     }
 }
 
-pub(super) fn cannot_read(path: &Path, error: &io::Error) -> RegistryError {
+fn cannot_read(path: &Path, error: &io::Error) -> RegistryError {
     RegistryError::unavailable(format!("cannot read `{}`: {error}", path.display()))
 }
 

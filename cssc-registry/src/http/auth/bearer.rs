@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Auth;
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
 use crate::http::address::{Address, encode};
+use crate::http::content::Content;
 use crate::http::credential::{Credential, CredentialKind, Secret};
 use crate::http::error_response::refusal;
 use crate::http::request::{FORM, MAX_REDIRECTS, Request, Response};
@@ -224,7 +225,7 @@ fn get(
         address = address.with_query("scope", scope);
     }
     let mut request = Request::new(Method::GET, address);
-    request.limit = MAX_TOKEN_LEN;
+    request.limit = Some(MAX_TOKEN_LEN);
     if let Some(authorization) = authorization {
         let header = ("authorization", authorization.expose().to_owned());
         request.headers.push(header);
@@ -235,10 +236,10 @@ fn get(
 /// A request with a form ([`form`]). Asking for a token twice does no more than asking once.
 pub(super) fn post(address: Address, form: &str) -> Request<'_> {
     let mut request = Request::new(Method::POST, address);
-    request.limit = MAX_TOKEN_LEN;
+    request.limit = Some(MAX_TOKEN_LEN);
     request.repeatable = true;
     request.headers.push(("content-type", FORM.to_owned()));
-    request.body = Some(form.as_bytes());
+    request.body = Some(Content::Bytes(form.as_bytes()));
     request
 }
 
