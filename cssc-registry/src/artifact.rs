@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 
 use cssc_core::{Digest, Repository};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::media_type::{EMPTY, IMAGE_MANIFEST};
-use crate::{Descriptor, Manifest, Reference, RegistryClient, RegistryError};
+use crate::media_type::{EMPTY, IMAGE_CONFIG, IMAGE_MANIFEST};
+use crate::{Descriptor, Manifest, Reference, RegistryClient, RegistryError, digest};
 
 /// The content of a configuration or layer that is none.
 const NOTHING: &[u8] = b"{}";
+
+/// The annotation that has the type of an artifact in the form of an image.
+pub(crate) const ARTIFACT_TYPE: &str = "dev.cssc.artifact-type";
 
 /// An artifact to store: layers, annotations, and what it is about.
 ///
@@ -105,30 +108,65 @@ impl Artifact {
 
     /// The manifest, the same each time.
     pub fn manifest(&self) -> Manifest {
-        let empty = json!(Descriptor::of(EMPTY, NOTHING));
+        let mut manifest = self.common(&Descriptor::of(EMPTY, NOTHING));
+        manifest.insert("artifactType".to_owned(), json!(self.kind));
+        to_manifest(manifest)
+    }
+
+    /// The manifest for a registry that knows no artifacts: that of an image, which says in an
+    /// annotation what it is.
+    pub(crate) fn image_manifest(&self) -> Manifest {
+        let config = self.image_config();
+        let mut manifest = self.common(&Descriptor::of(IMAGE_CONFIG, config.as_bytes()));
+        if let Some(Value::Object(annotations)) = manifest.get_mut("annotations") {
+            annotations.insert(ARTIFACT_TYPE.to_owned(), json!(self.kind));
+        }
+        to_manifest(manifest)
+    }
+
+    /// The configuration of an image that has the same layers and is for no platform.
+    fn image_config(&self) -> String {
+        let digests: Vec<Digest> = match self.layers.as_slice() {
+            [] => vec![digest::of(NOTHING)],
+            layers => layers
+                .iter()
+                .map(|layer| digest::of(&layer.bytes))
+                .collect(),
+        };
+        json!({
+            "architecture": "unknown",
+            "os": "unknown",
+            "rootfs": {"type": "layers", "diff_ids": digests},
+        })
+        .to_string()
+    }
+
+    /// What both manifests have.
+    fn common(&self, config: &Descriptor) -> Map<String, Value> {
         let mut layers: Vec<Value> = self.layers.iter().map(Layer::descriptor).collect();
         if layers.is_empty() {
             // Not every registry takes a manifest without any.
-            layers.push(empty.clone());
+            layers.push(json!(Descriptor::of(EMPTY, NOTHING)));
         }
-        let mut manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": IMAGE_MANIFEST,
-            "artifactType": self.kind,
-            "config": empty,
-            "layers": layers,
-            "annotations": self.annotations,
-        });
-        if let (Some(subject), Some(manifest)) = (&self.subject, manifest.as_object_mut()) {
-            manifest.insert("subject".to_owned(), json!(subject));
-        }
-        Manifest {
-            media_type: IMAGE_MANIFEST.to_owned(),
-            bytes: manifest.to_string().into_bytes(),
-        }
+        let fields = [
+            ("schemaVersion", json!(2)),
+            ("mediaType", json!(IMAGE_MANIFEST)),
+            ("config", json!(config)),
+            ("layers", json!(layers)),
+            ("annotations", json!(self.annotations)),
+        ];
+        let subject = self
+            .subject
+            .as_ref()
+            .map(|subject| ("subject", json!(subject)));
+        let fields = fields.into_iter().chain(subject);
+        fields.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// Stores the layers and then the manifest, under a tag or, without a reference, its digest.
+    ///
+    /// A registry that takes only types on a list of its own gets it as an image whose annotation
+    /// `dev.cssc.artifact-type` has the type.
     ///
     /// # Errors
     ///
@@ -139,15 +177,43 @@ impl Artifact {
         repository: &Repository,
         reference: Option<&Reference>,
     ) -> Result<Descriptor, RegistryError> {
+        let stored = self.store(client, repository, reference);
+        stored.map(|(descriptor, _)| descriptor)
+    }
+
+    /// Stores it as [`Artifact::push`] does, and says what was stored.
+    pub(crate) fn store(
+        &self,
+        client: &dyn RegistryClient,
+        repository: &Repository,
+        reference: Option<&Reference>,
+    ) -> Result<(Descriptor, Manifest), RegistryError> {
         client.put_blob(repository, NOTHING)?;
         for layer in &self.layers {
             client.put_blob(repository, &layer.bytes)?;
         }
-        let manifest = self.manifest();
-        let descriptor = manifest.descriptor();
-        let by_digest = Reference::Digest(descriptor.digest.clone());
-        client.put_manifest(repository, reference.unwrap_or(&by_digest), &manifest)?;
-        Ok(descriptor)
+        let put = |manifest: Manifest| -> Result<_, RegistryError> {
+            let descriptor = manifest.descriptor();
+            let by_digest = Reference::Digest(descriptor.digest.clone());
+            client.put_manifest(repository, reference.unwrap_or(&by_digest), &manifest)?;
+            Ok((descriptor, manifest))
+        };
+        match put(self.manifest()) {
+            Err(refused) if refused.code() == Some("MANIFEST_INVALID") => {
+                client.put_blob(repository, self.image_config().as_bytes())?;
+                // The first refusal says what is wrong with the artifact as it should be.
+                put(self.image_manifest())
+                    .map_err(|again| if again.is_retryable() { again } else { refused })
+            }
+            stored => stored,
+        }
+    }
+}
+
+fn to_manifest(document: Map<String, Value>) -> Manifest {
+    Manifest {
+        media_type: IMAGE_MANIFEST.to_owned(),
+        bytes: Value::Object(document).to_string().into_bytes(),
     }
 }
 

@@ -15,6 +15,8 @@ pub struct RegistryError(Box<Repr>);
 struct Repr {
     kind: RegistryErrorKind,
     message: String,
+    status: Option<u16>,
+    code: Option<String>,
 }
 
 /// Of what kind a [`RegistryError`] is.
@@ -41,6 +43,8 @@ impl RegistryError {
         Self(Box::new(Repr {
             kind,
             message: message.into(),
+            status: None,
+            code: None,
         }))
     }
 
@@ -74,6 +78,32 @@ impl RegistryError {
     pub(super) fn context(mut self, doing: impl fmt::Display) -> Self {
         self.0.message = format!("{doing}: {}", self.0.message);
         self
+    }
+
+    /// The same error, with the status and the code of the answer that it tells of.
+    #[cfg(feature = "http")]
+    pub(super) fn answered(mut self, status: u16, code: Option<&str>) -> Self {
+        self.0.status = Some(status);
+        self.0.code = code.map(excerpt);
+        self
+    }
+
+    /// The same error of another kind, told otherwise.
+    #[cfg(feature = "http")]
+    pub(super) fn retold(mut self, kind: RegistryErrorKind, message: String) -> Self {
+        self.0.kind = kind;
+        self.0.message = message;
+        self
+    }
+
+    /// The status of the answer, where there was one.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The code by which the registry explained its answer, such as `MANIFEST_INVALID`.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
     }
 
     /// Of what kind the error is.

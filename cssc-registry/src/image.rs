@@ -6,14 +6,14 @@ use cssc_core::Digest;
 use cssc_core::name::Platform;
 use serde_json::{Map, Value};
 
-use crate::media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, IMAGE_INDEX, IMAGE_MANIFEST};
-use crate::{Descriptor, Manifest};
+use crate::artifact::ARTIFACT_TYPE;
+use crate::media_type::{
+    DOCKER_CONFIG, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, IMAGE_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST,
+};
+use crate::{Descriptor, Manifest, media_type};
 
 /// Configurations of images, in the two formats there are.
-const IMAGE_CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
+const IMAGE_CONFIGS: [&str; 2] = [IMAGE_CONFIG, DOCKER_CONFIG];
 /// How `BuildKit` marks the entries of an index that tell about another one.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
@@ -70,9 +70,10 @@ impl Image {
     pub fn read(manifest: &Manifest) -> Result<Self, NotAnImage> {
         let document: Map<String, Value> = serde_json::from_slice(&manifest.bytes)
             .map_err(|_| NotAnImage("its manifest is not a JSON object".to_owned()))?;
-        let stated = document.get("mediaType").and_then(Value::as_str);
-        let media_type = stated.unwrap_or(&manifest.media_type).to_owned();
-        if let Some(kind) = document.get("artifactType").and_then(Value::as_str) {
+        let media_type = media_type::of_document(&manifest.media_type, &document);
+        let kind = document.get("artifactType").and_then(Value::as_str);
+        let kind = kind.filter(|kind| !kind.is_empty());
+        if let Some(kind) = kind.or(annotations(&document).get(ARTIFACT_TYPE).copied()) {
             return Err(NotAnImage(format!("an artifact of type `{kind}`")));
         }
         match media_type.as_str() {

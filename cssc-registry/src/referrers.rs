@@ -9,6 +9,7 @@ use cssc_core::{Digest, Repository, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::artifact::ARTIFACT_TYPE;
 use crate::media_type::IMAGE_INDEX;
 use crate::{Artifact, Descriptor, Manifest, Reference, RegistryClient, RegistryError};
 
@@ -47,8 +48,8 @@ pub enum ReferrersFallback {
 pub enum Attachment {
     /// It is stored, and found among the referrers of its subject.
     Attached(Descriptor),
-    /// The registry has no API for referrers, and the fallback was not asked for: nothing is
-    /// stored.
+    /// The registry has no API for referrers, and the fallback was not asked for, so that nothing
+    /// is stored; or it keeps no index under the tag, and what is stored is found by nothing.
     Unsupported,
 }
 
@@ -74,7 +75,7 @@ pub fn attach(
     if !has_api && fallback == ReferrersFallback::Never {
         return Ok(Attachment::Unsupported);
     }
-    let descriptor = artifact.push(client, repository, None)?;
+    let (descriptor, manifest) = artifact.store(client, repository, None)?;
     if has_api {
         // The registry may have the API and not know that the manifest has a subject.
         let listed = client.referrers(repository, subject, None)?;
@@ -87,8 +88,10 @@ pub fn attach(
             )));
         }
     } else {
-        let referrer = referrer_of(&artifact.manifest())?;
-        add_to_tag(client, repository, subject, &referrer)?;
+        let referrer = referrer_of(&manifest)?;
+        if !add_to_tag(client, repository, subject, &referrer)? {
+            return Ok(Attachment::Unsupported);
+        }
     }
     Ok(Attachment::Attached(descriptor))
 }
@@ -97,13 +100,25 @@ pub fn attach(
 #[derive(Deserialize)]
 struct Index {
     #[serde(default)]
-    manifests: Option<Vec<Referrer>>,
+    manifests: Option<Vec<Value>>,
 }
 
-/// The entries of an index of referrers.
+/// The entries of an index of referrers. One that is none is left out: the others are no worse for
+/// it.
 pub(crate) fn read_index(bytes: &[u8]) -> Result<Vec<Referrer>, RegistryError> {
     let index: Index = serde_json::from_slice(bytes).map_err(|error| not_a("an index", &error))?;
-    Ok(index.manifests.unwrap_or_default())
+    let entries = index.manifests.unwrap_or_default().into_iter();
+    Ok(entries.filter_map(read_entry).collect())
+}
+
+/// Reads an entry, in which `null` is nothing said.
+fn read_entry(mut entry: Value) -> Option<Referrer> {
+    let fields = entry.as_object_mut()?;
+    fields.retain(|_, value| !value.is_null());
+    if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
+        annotations.retain(|_, value| value.is_string());
+    }
+    serde_json::from_value(entry).ok()
 }
 
 /// Tells where the JSON is wrong, and none of what stands there.
@@ -134,9 +149,12 @@ pub(crate) fn checked(
 pub(crate) fn referrer_of(manifest: &Manifest) -> Result<Referrer, RegistryError> {
     let document: ReferringManifest =
         serde_json::from_slice(&manifest.bytes).map_err(|error| not_a("a manifest", &error))?;
+    let annotated = document.annotations.as_ref();
+    let annotated = annotated.and_then(|annotations| annotations.get(ARTIFACT_TYPE).cloned());
     let artifact_type = document
         .artifact_type
         .filter(|artifact_type| !artifact_type.is_empty())
+        .or(annotated)
         .or_else(|| document.config.map(|config| config.media_type));
     Ok(Referrer {
         descriptor: manifest.descriptor(),
@@ -188,21 +206,34 @@ pub(crate) fn from_tag<C: RegistryClient + ?Sized>(
     artifact_type: Option<&str>,
 ) -> Result<Vec<Referrer>, RegistryError> {
     match client.get_manifest(repository, &fallback_tag(subject)?) {
+        Ok(index) if is_subject(&index, subject) => Ok(Vec::new()),
         Ok(index) => checked(read_index(&index.bytes)?, artifact_type),
         Err(error) if error.is_absent() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
-/// Adds to the index of the fallback tag; whatever else stands there stays.
+/// Whether what the fallback tag stands for is the subject itself, as where a registry takes the
+/// tag for another way to write a digest. An index would be taken for that of its own referrers.
+fn is_subject(manifest: &Manifest, subject: &Digest) -> bool {
+    crate::digest::matches(subject, &manifest.bytes)
+}
+
+/// Adds to the index of the fallback tag; whatever else stands there stays. Whether the registry
+/// kept it.
 fn add_to_tag(
     client: &dyn RegistryClient,
     repository: &Repository,
     subject: &Digest,
     referrer: &Referrer,
-) -> Result<(), RegistryError> {
+) -> Result<bool, RegistryError> {
     let tag = fallback_tag(subject)?;
+    let mut is_shadowed = false;
     let mut index: Map<String, Value> = match client.get_manifest(repository, &tag) {
+        Ok(index) if is_subject(&index, subject) => {
+            is_shadowed = true;
+            Map::new()
+        }
         Ok(index) if index.media_type == IMAGE_INDEX => {
             serde_json::from_slice(&index.bytes).map_err(|error| not_a("an index", &error))?
         }
@@ -226,7 +257,7 @@ fn add_to_tag(
     };
     let is_it = |entry: &Value| entry.get("digest").and_then(Value::as_str) == Some(digest);
     if manifests.iter().any(is_it) {
-        return Ok(());
+        return Ok(true);
     }
     manifests.push(json!(referrer));
     index.insert("schemaVersion".to_owned(), json!(2));
@@ -235,5 +266,10 @@ fn add_to_tag(
         media_type: IMAGE_INDEX.to_owned(),
         bytes: Value::Object(index).to_string().into_bytes(),
     };
-    client.put_manifest(repository, &tag, &index)
+    client.put_manifest(repository, &tag, &index)?;
+    if is_shadowed {
+        let kept = client.get_manifest(repository, &tag)?;
+        is_shadowed = is_subject(&kept, subject);
+    }
+    Ok(!is_shadowed)
 }

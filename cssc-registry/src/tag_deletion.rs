@@ -2,7 +2,7 @@
 
 use cssc_core::{Repository, Tag};
 
-use crate::{Artifact, Reference, RegistryClient, RegistryError, digest};
+use crate::{Artifact, Descriptor, Reference, RegistryClient, RegistryError, digest};
 
 /// What became of a tag that was to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +44,19 @@ pub fn delete_tag(
         Ok(TagDeletion::Kept(RegistryError::answer(message)))
     };
     let placeholder = placeholder(tag);
-    let digest = placeholder.manifest().descriptor().digest;
-    match client.resolve(repository, &reference)? {
+    let digest = match client.resolve(repository, &reference)? {
         None => return Ok(TagDeletion::Removed),
         // From an attempt before.
-        Some(there) if there.digest == digest => {}
+        Some(there) if is_form_of(&placeholder, &there) => there.digest,
         Some(there) if there.digest != before.digest => return kept(MOVED),
         Some(_) => {
             let pushed = placeholder.push(client, repository, Some(&reference));
-            if let Err(refusal) = answered(pushed)? {
-                return Ok(TagDeletion::Kept(refusal));
+            match answered(pushed)? {
+                Ok(pushed) => pushed.digest,
+                Err(refusal) => return Ok(TagDeletion::Kept(refusal)),
             }
         }
-    }
+    };
     drop(answered(
         client.delete(repository, &Reference::Digest(digest.clone())),
     )?);
@@ -97,6 +97,14 @@ fn answered<T>(
         Err(error) if error.is_retryable() => Err(error),
         answer => Ok(answer),
     }
+}
+
+/// Whether an artifact was stored as this, in the form that the registry takes.
+fn is_form_of(artifact: &Artifact, stored: &Descriptor) -> bool {
+    let forms = [artifact.manifest(), artifact.image_manifest()];
+    forms
+        .iter()
+        .any(|form| form.descriptor().digest == stored.digest)
 }
 
 /// An empty manifest that no other tag points to, since it names its own.

@@ -333,13 +333,17 @@ fn odd_answers_to_who_refers() {
         || Reply::error(404, "NAME_UNKNOWN"),
         || Reply::new(404).body("<html>"),
         || Reply::new(405),
+        || Reply::error(403, "DENIED"),
+        || Reply::new(403).body("<html>"),
+        || Reply::new(406),
+        || Reply::error(501, "UNSUPPORTED"),
         || Reply::json("{}"),
         || {
             Reply::new(200)
                 .header("content-type", "text/html")
                 .body("<html>")
         },
-    ] as [fn() -> Reply; 5]
+    ] as [fn() -> Reply; 9]
     {
         assert_eq!(referrers(reply, none), Ok(0));
     }
@@ -365,8 +369,13 @@ fn odd_answers_to_who_refers() {
         many.ends_with("it has too many referrers: at most 10000 are read"),
         "{many}"
     );
-    let refused = referrers(|| Reply::error(403, "DENIED"), none).unwrap_err();
+    // Where the repository may not be read either, that is told.
+    let registry = TestRegistry::start(|_| Reply::error(403, "DENIED")).unwrap();
+    let refused = client(&registry).referrers(&python(), &subject(), None);
+    let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("403"), "{refused}");
+    let failed = referrers(|| Reply::error(500, "UNKNOWN"), none).unwrap_err();
+    assert!(failed.contains("500"), "{failed}");
 }
 
 #[test]

@@ -121,6 +121,17 @@ impl Address {
         }
     }
 
+    /// This address, given by a server that is reached at `own`, as it is reached from here: behind
+    /// a proxy, servers know their name, and neither the TLS nor the port that ends there.
+    pub(super) fn behind_proxy_of(&self, own: &Self) -> Self {
+        let is_unaware = own.scheme == Scheme::Https && self.scheme == Scheme::Http;
+        if (is_unaware && self.host() == own.host()) || self.is_same_host(own) {
+            own.with_target(self.target.clone())
+        } else {
+            self.clone()
+        }
+    }
+
     /// Adds `name=value` to the query.
     pub(super) fn with_query(mut self, name: &str, value: &str) -> Self {
         self.target
@@ -271,6 +282,24 @@ mod tests {
             let address = Address::new(Scheme::Http, host, "/");
             assert_eq!(address.authority(), plain);
             assert_eq!(address.with_scheme(Scheme::Https).authority(), secure);
+        }
+    }
+
+    #[test]
+    fn what_servers_behind_a_proxy_say_of_themselves() {
+        let parse = |text| Address::parse(text).unwrap();
+        for (own, given, reached) in [
+            ("https://a/", "http://a/x", "https://a/x"),
+            ("https://a/", "http://a:80/x", "https://a/x"),
+            ("https://a/", "http://a:443/x", "https://a/x"),
+            ("https://a/", "http://a:5000/x", "https://a/x"),
+            ("https://a:8443/", "http://a/x", "https://a:8443/x"),
+            ("http://a:5000/", "https://a:5000/x", "http://a:5000/x"),
+            ("https://a/", "https://a:8443/x", "https://a:8443/x"),
+            ("https://a/", "http://b/x", "http://b/x"),
+        ] {
+            let address = parse(given).behind_proxy_of(&parse(own));
+            assert_eq!(address.to_string(), reached, "{own} {given}");
         }
     }
 

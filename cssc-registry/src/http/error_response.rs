@@ -1,6 +1,7 @@
 //! Answers that are no success: what they mean and what to say.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::request::Response;
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
@@ -20,26 +21,36 @@ struct Explanation {
     code: String,
     #[serde(default)]
     message: Option<String>,
+    #[serde(default)]
+    detail: Value,
 }
 
-/// The codes by which registries say that a repository, manifest, tag or blob is not there.
-const ABSENT: [&str; 6] = [
-    "NAME_UNKNOWN",
-    "MANIFEST_UNKNOWN",
-    "BLOB_UNKNOWN",
-    "TAG_UNKNOWN",
-    "NOT_FOUND",
-    "REPOSITORY_NOT_FOUND",
-];
+/// Codes that do not say that something is not there, whatever the status.
+const NO_ABSENCE: [&str; 3] = ["", "UNKNOWN", "UNSUPPORTED"];
 
-fn explanation(answer: &Response) -> Option<Explanation> {
-    let errors: Errors = serde_json::from_slice(&answer.body).ok()?;
-    errors.errors.into_iter().next()
+impl Explanation {
+    fn of(answer: &Response) -> Option<Self> {
+        let errors: Errors = serde_json::from_slice(&answer.body).ok()?;
+        errors.errors.into_iter().next()
+    }
+
+    /// What it says beside the message: the reason, with some registries, or what is missing. What
+    /// is not there is known to who asked, and so is who may not come in.
+    fn detail(&self, status: u16) -> Option<String> {
+        let detail = match &self.detail {
+            Value::String(detail) => detail.clone(),
+            Value::Object(fields) if fields.is_empty() => return None,
+            Value::Object(_) if !matches!(status, 401 | 403 | 404) => self.detail.to_string(),
+            _ => return None,
+        };
+        let is_new = !detail.is_empty() && self.message.as_deref() != Some(&detail);
+        is_new.then(|| excerpt(&detail))
+    }
 }
 
 /// Turns an answer that is no success into an error that says who answered what.
 pub(super) fn refusal(answer: &Response) -> RegistryError {
-    let explained = explanation(answer);
+    let explained = Explanation::of(answer);
     let code = explained.as_ref().map_or("", |known| known.code.as_str());
     let kind = match answer.status {
         404 if is_absence(answer, explained.as_ref()) => RegistryErrorKind::Absent,
@@ -49,13 +60,34 @@ pub(super) fn refusal(answer: &Response) -> RegistryError {
         408 | 429 | 500.. => RegistryErrorKind::Unavailable,
         _ => RegistryErrorKind::Answer,
     };
-    RegistryError::new(kind, describe(answer, explained.as_ref(), kind))
+    let error = RegistryError::new(kind, describe(answer, explained.as_ref(), kind));
+    error.answered(answer.status, Some(code).filter(|code| !code.is_empty()))
 }
 
-/// A 404 by a registry, not by whatever else may listen there or stand between.
+/// Whether something was written, as far as the answer says so.
+pub(super) fn written(answer: &Response) -> Result<(), RegistryError> {
+    match answer {
+        _ if !answer.is_success() => Err(refusal(answer)),
+        _ if answer.is_page() => Err(no_registry(answer)),
+        _ => Ok(()),
+    }
+}
+
+/// What answered with a page for people: a login, or whatever stands before the registry.
+pub(super) fn no_registry(answer: &Response) -> RegistryError {
+    let host = answer.address.authority();
+    let status = answer.status;
+    let error = RegistryError::answer(format!(
+        "`{host}` answered {status} with a page for people, as a login does, and not as a registry"
+    ));
+    error.answered(status, None)
+}
+
+/// A 404 by a registry, not by whatever else may listen there or stand between: registries have
+/// many codes for why something is not there, such as that its tag has expired.
 fn is_absence(answer: &Response, explained: Option<&Explanation>) -> bool {
     match explained {
-        Some(explained) => ABSENT.contains(&explained.code.as_str()),
+        Some(explained) => !NO_ABSENCE.contains(&explained.code.as_str()),
         None => {
             answer.body.is_empty() && answer.header("docker-distribution-api-version").is_some()
         }
@@ -72,10 +104,12 @@ fn describe(answer: &Response, explained: Option<&Explanation>, kind: RegistryEr
         text.push(' ');
         text.push_str(reason);
     }
-    if let Some(Explanation { code, message }) = explained {
-        let message = message.as_deref().unwrap_or_default();
-        let colon = if message.is_empty() { "" } else { ": " };
-        text.push_str(&excerpt(&format!(" ({code}{colon}{message})")));
+    if let Some(explanation) = explained {
+        let (code, message) = (&explanation.code, explanation.message.as_deref());
+        let message = message.filter(|message| !message.is_empty());
+        let told = excerpt(&format!("{code}{}", after_colon(message)));
+        let detail = explanation.detail(answer.status);
+        text = format!("{text} ({told}{})", after_colon(detail.as_deref()));
     }
     match answer.status {
         404 if kind != RegistryErrorKind::Absent => text.push_str(", but not as a registry does"),
@@ -89,6 +123,10 @@ fn describe(answer: &Response, explained: Option<&Explanation>, kind: RegistryEr
         _ => {}
     }
     text
+}
+
+fn after_colon(text: Option<&str>) -> String {
+    text.map_or(String::new(), |text| format!(": {text}"))
 }
 
 fn reason(status: u16) -> Option<&'static str> {

@@ -41,7 +41,7 @@ use reqwest::Method;
 use self::address::{Address, Scheme};
 use self::auth::{Action, Auth, Permission};
 use self::content::Content;
-use self::error_response::refusal;
+use self::error_response::{no_registry, refusal, written};
 use self::keyring::Keyring;
 use self::options::Credentials;
 use self::request::{Request, Response};
@@ -164,46 +164,42 @@ impl OciRegistry {
 
     fn head_manifest(
         &self,
-        name: &str,
         reference: &Reference,
+        permission: Permission<'_>,
     ) -> Result<Option<Descriptor>, RegistryError> {
+        let name = permission.repository;
         let target = manifest_target(name, reference);
         let mut request = Request::new(Method::HEAD, self.address(target));
         request.headers.push(("accept", MANIFEST_TYPES.join(", ")));
-        let answer = self.send(request, Permission::pull(name))?;
-        // An answer to HEAD has no body to tell what is not there, a registry's 404 from
-        // another server's.
-        if !answer.is_success() && answer.status != 404 {
-            return Err(refusal(&answer));
-        }
-        let header = |name| answer.header(name).unwrap_or_default();
-        if answer.is_success()
-            && let (Ok(digest), Ok(size)) = (
-                header("docker-content-digest").parse::<Digest>(),
-                header("content-length").parse(),
-            )
-            && !matches!(reference, Reference::Digest(asked) if *asked != digest)
-        {
-            return Ok(Some(Descriptor {
-                media_type: bare_media_type(header("content-type")),
-                digest,
-                size,
-            }));
+        if let Some(answer) = self.send_head(request, permission)? {
+            // An answer to HEAD has no body to tell what is not there, a registry's 404 from
+            // another server's.
+            if !answer.is_success() && answer.status != 404 {
+                return Err(refusal(&answer));
+            }
+            if let Some(described) = described(&answer, reference) {
+                return Ok(Some(described));
+            }
         }
         // Some do not say; then the manifest itself does.
-        match self.read_manifest(name, reference) {
+        match self.read_manifest(reference, permission) {
             Ok(manifest) => Ok(Some(manifest.descriptor())),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn read_manifest(&self, name: &str, reference: &Reference) -> Result<Manifest, RegistryError> {
+    fn read_manifest(
+        &self,
+        reference: &Reference,
+        permission: Permission<'_>,
+    ) -> Result<Manifest, RegistryError> {
+        let name = permission.repository;
         let target = manifest_target(name, reference);
         let mut request = Request::new(Method::GET, self.address(target));
         request.headers.push(("accept", MANIFEST_TYPES.join(", ")));
         request.limit = Some(MAX_MANIFEST_LEN);
-        let answer = self.send(request, Permission::pull(name))?;
+        let answer = self.send(request, permission)?;
         if !answer.is_success() {
             return Err(refusal(&answer));
         }
@@ -215,8 +211,12 @@ impl OciRegistry {
         if expected.is_some_and(|digest| !crate::digest::matches(&digest, &answer.body)) {
             return Err(self.not_what_it_says(name, reference));
         }
+        if answer.is_page() {
+            return Err(no_registry(&answer));
+        }
+        let stated = bare_media_type(answer.header("content-type").unwrap_or_default());
         Ok(Manifest {
-            media_type: bare_media_type(answer.header("content-type").unwrap_or_default()),
+            media_type: media_type::of_manifest(&stated, &answer.body),
             bytes: answer.body,
         })
     }
@@ -234,9 +234,7 @@ impl OciRegistry {
         request.body = Some(Content::Bytes(&manifest.bytes));
         request.limit = Some(MAX_MANIFEST_LEN);
         let answer = self.send(request, Permission::new(name, Action::Push))?;
-        if !answer.is_success() {
-            return Err(refusal(&answer));
-        }
+        written(&answer)?;
         let stored = answer.header("docker-content-digest");
         match stored.and_then(|digest| digest.parse::<Digest>().ok()) {
             Some(digest) if !crate::digest::matches(&digest, &manifest.bytes) => {
@@ -257,6 +255,9 @@ impl OciRegistry {
         let target = manifest_target(name, reference);
         let request = Request::new(Method::DELETE, self.address(target));
         let mut answer = self.send(request, Permission::new(name, Action::Delete))?;
+        if answer.is_page() {
+            return Err(no_registry(&answer));
+        }
         if answer.status == 404 && answer.is_repeated {
             // Done, and the answer that said so was lost.
             answer.status = 202;
@@ -344,7 +345,7 @@ impl RegistryClient for OciRegistry {
     ) -> Result<Option<Descriptor>, RegistryError> {
         let found = self
             .repository(repository)
-            .and_then(|name| self.head_manifest(&name, reference));
+            .and_then(|name| self.head_manifest(reference, Permission::pull(&name)));
         found.map_err(|error| error.context(format!("cannot resolve `{repository}{reference}`")))
     }
 
@@ -355,7 +356,7 @@ impl RegistryClient for OciRegistry {
     ) -> Result<Manifest, RegistryError> {
         let found = self
             .repository(repository)
-            .and_then(|name| self.read_manifest(&name, reference));
+            .and_then(|name| self.read_manifest(reference, Permission::pull(&name)));
         found.map_err(|error| error.context(format!("cannot read `{repository}{reference}`")))
     }
 
@@ -483,6 +484,24 @@ fn cannot_delete(answer: &Response) -> RegistryError {
     } else {
         error
     }
+}
+
+/// What the answer to a HEAD says of a manifest; none unless it says all.
+fn described(answer: &Response, reference: &Reference) -> Option<Descriptor> {
+    let header = |name| answer.header(name).unwrap_or_default();
+    let described = Descriptor {
+        media_type: bare_media_type(header("content-type")),
+        digest: header("docker-content-digest").parse().ok()?,
+        size: header("content-length").parse().ok()?,
+    };
+    let is_asked = match reference {
+        Reference::Digest(asked) => *asked == described.digest,
+        Reference::Tag(_) => true,
+    };
+    // One that is stated and none of manifests is that of a server of files.
+    let stated = &described.media_type;
+    let is_known = stated.is_empty() || media_type::is_manifest(stated);
+    (answer.is_success() && is_asked && is_known).then_some(described)
 }
 
 fn manifest_target(name: &str, reference: &Reference) -> String {

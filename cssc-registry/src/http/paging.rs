@@ -38,23 +38,42 @@ const MAX_BARREN_PAGES: usize = 16;
 impl OciRegistry {
     /// All tags of a repository.
     pub(super) fn list(&self, name: &str, budget: &ListBudget) -> Result<TagSet, RegistryError> {
+        let mut pages = Pages::new(Some(PAGE_LEN), budget);
+        let Err(error) = self.read_pages(&mut pages, name) else {
+            return pages.finish();
+        };
+        let is_first = pages.count == 0;
+        let may_do_without = if is_first {
+            // Some refuse to be asked for so many, or for a number at all.
+            matches!(error.status(), Some(400 | 405 | 422))
+        } else {
+            pages.mislinked
+        };
+        drop(pages);
+        if !may_do_without {
+            return Err(error);
+        }
+        let mut pages = Pages::new(None, budget);
+        match self.read_pages(&mut pages, name) {
+            Ok(()) => pages.finish(),
+            Err(again) => Err(if is_first { again } else { error }),
+        }
+    }
+
+    /// Reads pages until the last.
+    fn read_pages(&self, pages: &mut Pages, name: &str) -> Result<(), RegistryError> {
         let first = self.address(format!("/v2/{name}/tags/list"));
-        let mut pages = Pages::new(budget);
-        let mut next = first.clone().with_query("n", &PAGE_LEN.to_string());
+        let mut next = pages.asking_for_number(first.clone());
         loop {
-            let mut answer = self.page(next.clone(), name, budget)?;
-            if answer.status == 400 && pages.count == 0 {
-                // Some refuse to be asked for so many, or for a number at all.
-                pages.number = None;
-                answer = self.page(first.clone(), name, budget)?;
-            }
+            let answer = self.page(next, name, &pages.budget)?;
             if !answer.is_success() {
                 let error = refusal(&answer);
                 let refused = error.is_absent() || error.is_unsupported();
                 if pages.guesses && (refused || error.is_invalid_answer()) {
                     // Nobody said that there was more. What is transient may hide a page.
-                    return pages.finish();
+                    return Ok(());
                 }
+                pages.mislinked = pages.links && !error.is_retryable();
                 if pages.count > 0 && error.is_absent() {
                     // Only the first page can say that a repository is not there.
                     return Err(RegistryError::unavailable(format!(
@@ -65,7 +84,7 @@ impl OciRegistry {
             }
             match pages.take(&answer, &first)? {
                 Some(address) => next = address,
-                None => return pages.finish(),
+                None => return Ok(()),
             }
         }
     }
@@ -104,10 +123,12 @@ struct Pages {
     number: Option<usize>,
     /// The last page was asked for without knowing whether there is one.
     guesses: bool,
+    /// The registry has named a next page that is none.
+    mislinked: bool,
 }
 
 impl Pages {
-    fn new(budget: &ListBudget) -> Self {
+    fn new(number: Option<usize>, budget: &ListBudget) -> Self {
         Self {
             budget: budget.clone(),
             memory: budget.reservation(),
@@ -119,8 +140,17 @@ impl Pages {
             hasher: RandomState::new(),
             asked: HashSet::new(),
             links: false,
-            number: Some(PAGE_LEN),
+            number,
             guesses: false,
+            mislinked: false,
+        }
+    }
+
+    /// The address with the number of tags that are asked for.
+    fn asking_for_number(&self, address: Address) -> Address {
+        match self.number {
+            Some(number) => address.with_query("n", &number.to_string()),
+            None => address,
         }
     }
 
@@ -219,9 +249,16 @@ impl Pages {
         first: &Address,
         page: &Page,
     ) -> Result<Option<Address>, RegistryError> {
-        if let Some(next) = linked_page(answer, first, "list of tags")? {
-            self.links = true;
-            return Ok(Some(next));
+        match linked_page(answer, first, "list of tags") {
+            Ok(None) => {}
+            Ok(next) => {
+                self.links = true;
+                return Ok(next);
+            }
+            Err(error) => {
+                self.mislinked = true;
+                return Err(error);
+            }
         }
         // Without a `Link`, a page of just the length asked for, or of the length many give, may
         // not be the last. Asking on from its last tag cannot go round: it ends with the first
@@ -232,16 +269,16 @@ impl Pages {
             && !page.last.is_empty();
         self.guesses = may_go_on;
         Ok(may_go_on.then(|| {
-            let next = match self.number {
-                Some(number) => first.clone().with_query("n", &number.to_string()),
-                None => first.clone(),
-            };
+            let next = self.asking_for_number(first.clone());
             next.with_query("last", &page.last)
         }))
     }
 }
 
 /// The page that a `Link` header names as the next one; none without such a header.
+///
+/// Only the query is taken from it: behind proxies, registries leave out of the path what these put
+/// before it, and know neither their own port nor that of TLS.
 pub(super) fn linked_page(
     answer: &Response,
     first: &Address,
@@ -252,10 +289,10 @@ pub(super) fn linked_page(
     };
     let host = first.authority();
     match answer.address.join(link) {
-        Some(next) if next.authority() == host => {
-            // Behind a proxy that ends TLS, registries think they are spoken to without.
-            Ok(Some(first.with_target(next.target().to_owned())))
-        }
+        Some(next) if is_own(&next, first) => Ok(Some(match next.target().split_once('?') {
+            Some((_, query)) => first.with_target(format!("{}?{query}", first.path())),
+            None => first.with_target(next.target().to_owned()),
+        })),
         Some(next) => Err(RegistryError::answer(format!(
             "`{host}` continues its {what} on another host, `{}`, which is not followed",
             next.authority()
@@ -264,6 +301,14 @@ pub(super) fn linked_page(
             "`{host}` continues its {what} at an invalid address"
         ))),
     }
+}
+
+/// Whether a registry means itself by an address, be it with a port of its own that is not the one
+/// that it is reached at.
+fn is_own(address: &Address, own: &Address) -> bool {
+    let has_usual_port = |address: &Address| matches!(address.port(), Some(80 | 443));
+    let is_same_port = address.port() == own.port();
+    address.host() == own.host() && (is_same_port || has_usual_port(address) || has_usual_port(own))
 }
 
 /// The target of a `Link` header with `rel="next"`

@@ -48,10 +48,17 @@ impl OciRegistry {
                     "`{host}` pages do not end: stopped after {MAX_PAGES} pages of referrers"
                 )));
             }
-            let response = self.referrers_page(next, name)?;
-            if asked.len() == 1 && !is_api(&response) {
+            let is_first = asked.len() == 1;
+            let response = match self.referrers_page(next, name) {
+                // What is not listed to us is no API for us; whether the repository may be read
+                // shows when its tag is.
+                Err(error) if is_first && error.status() == Some(403) => return Ok(None),
+                response => response?,
+            };
+            if is_first && !is_api(&response) {
                 return match response.status {
-                    200..300 | 400 | 404 | 405 => Ok(None),
+                    401 | 408 | 429 => Err(refusal(&response)),
+                    200..=499 | 501 => Ok(None),
                     _ => Err(refusal(&response)),
                 };
             }

@@ -12,6 +12,9 @@ use crate::budget::Reservation;
 /// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
+/// What is read of an answer in which nothing is looked for.
+const MAX_NOTE_LEN: u64 = 64 << 10;
+
 /// The most redirects that are followed one after the other.
 pub(super) const MAX_REDIRECTS: usize = 5;
 
@@ -35,7 +38,7 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Without headers and body; no byte of a successful answer is read.
+    /// Without headers and body; of a successful answer little is read.
     pub(super) fn new(method: Method, address: Address) -> Self {
         Self {
             repeatable: method != Method::POST,
@@ -43,7 +46,7 @@ impl Request<'_> {
             address,
             headers: Vec::new(),
             body: None,
-            limit: Some(0),
+            limit: Some(MAX_NOTE_LEN),
             sniffs: false,
             is_redirected: false,
             budget: None,
@@ -106,6 +109,15 @@ impl Response {
         let streamed = self.stream.as_ref().and_then(|stream| stream.length);
         let streamed = streamed.and_then(|length| usize::try_from(length).ok());
         streamed.unwrap_or(self.body.len())
+    }
+
+    /// Whether it is a page for people, such as a login, sent as a success where a registry's
+    /// answer has no text.
+    pub(super) fn is_page(&self) -> bool {
+        let media_type = self.header("content-type").unwrap_or_default();
+        let is_html =
+            (media_type.get(..9)).is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+        is_html && self.is_success() && self.header("docker-content-digest").is_none()
     }
 
     pub(super) fn is_success(&self) -> bool {

@@ -82,6 +82,24 @@ impl OciRegistry {
         }
     }
 
+    /// Sends a HEAD; none when it is refused in a way that a GET may not be: some registries and
+    /// firewalls know no HEAD.
+    pub(super) fn send_head(
+        &self,
+        request: Request<'_>,
+        permission: Permission<'_>,
+    ) -> Result<Option<Response>, RegistryError> {
+        match self.send(request, permission) {
+            Ok(answer) => {
+                let is_final = matches!(answer.status, 401 | 404 | 408 | 429);
+                let is_refusal = matches!(answer.status, 400..=499 | 501);
+                Ok((is_final || !is_refusal).then_some(answer))
+            }
+            Err(error) if error.status() == Some(403) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The `Authorization` header as far as is known what the registry wants.
     fn authorization(
         &self,
@@ -141,7 +159,9 @@ impl OciRegistry {
         let location = response.header("location").unwrap_or_default();
         // Where the registry itself is reached over plain HTTP, other hosts may be too.
         let may_go_plain = self.base.scheme == Scheme::Http;
-        match response.address.join(location) {
+        let next = response.address.join(location);
+        let next = next.map(|next| next.behind_proxy_of(&response.address));
+        match next {
             Some(next) if next.scheme == Scheme::Https || may_go_plain => Ok(next),
             Some(_) => refuse("from a secure connection to plain HTTP"),
             None => refuse("to an invalid address"),

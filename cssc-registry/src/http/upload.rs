@@ -13,7 +13,7 @@ use super::OciRegistry;
 use super::address::Address;
 use super::auth::{Action, Permission};
 use super::content::Content;
-use super::error_response::refusal;
+use super::error_response::{no_registry, refusal, written};
 use super::request::{Request, Response};
 use crate::error::RegistryError;
 use crate::{Descriptor, Digest};
@@ -58,10 +58,20 @@ impl OciRegistry {
 
     pub(super) fn head_blob(&self, name: &str, digest: &Digest) -> Result<bool, RegistryError> {
         let there = self.address(format!("/v2/{name}/blobs/{digest}"));
-        let answer = self.send(Request::new(Method::HEAD, there), Permission::pull(name))?;
+        let head = Request::new(Method::HEAD, there.clone());
+        let answer = match self.send_head(head, Permission::pull(name))? {
+            Some(answer) if !answer.is_page() => answer,
+            _ => {
+                // Only the head of the answer is waited for.
+                let mut get = Request::new(Method::GET, there);
+                get.limit = None;
+                self.send(get, Permission::pull(name))?
+            }
+        };
         match answer.status {
-            404 => Ok(false),
+            _ if answer.is_page() => Err(no_registry(&answer)),
             _ if answer.is_success() => Ok(true),
+            404 => Ok(false),
             _ => Err(refusal(&answer)),
         }
     }
@@ -75,7 +85,7 @@ impl OciRegistry {
         let permission = Permission::new(name, Action::Push);
         let there = self.address(format!("/v2/{name}/blobs/{digest}"));
         match self.send(Request::new(Method::HEAD, there), permission) {
-            Ok(answer) if answer.is_success() => return Ok(()),
+            Ok(answer) if answer.is_success() && !answer.is_page() => return Ok(()),
             // Where looking is refused, writing may be allowed, and says best why it is not.
             Err(error) if !error.is_unauthorized() => return Err(error),
             _ => {}
@@ -83,7 +93,7 @@ impl OciRegistry {
         let (address, _) = self.begin_upload(name, permission)?;
         let stored = self.end_upload(address, digest, content, permission)?;
         match stored.status {
-            200..300 => Ok(()),
+            200..300 => written(&stored),
             // So say those that take no blob in one piece, or none that large.
             400 | 405 | 411 | 413 | 415 | 501 if content.len() > 0 => {
                 let stored_in_chunks = self.upload_chunks(name, digest, content, permission);
@@ -124,20 +134,13 @@ impl OciRegistry {
             request.body = Some(Content::Bytes(&chunk));
             request.repeatable = false;
             let taken = self.send(request, permission)?;
-            if !taken.is_success() {
-                return Err(refusal(&taken));
-            }
+            written(&taken)?;
             if taken.header("location").is_some() {
                 address = self.upload_address(&taken)?;
             }
             sent = end;
         }
-        let stored = self.end_upload(address, digest, Content::Bytes(&[]), permission)?;
-        if stored.is_success() {
-            Ok(())
-        } else {
-            Err(refusal(&stored))
-        }
+        written(&self.end_upload(address, digest, Content::Bytes(&[]), permission)?)
     }
 
     /// Where to send a blob, and how long a chunk of it is to be.
@@ -152,9 +155,7 @@ impl OciRegistry {
         // An upload that was begun and forgotten is swept away by the registry.
         request.repeatable = true;
         let begun = self.send(request, permission)?;
-        if !begun.is_success() {
-            return Err(refusal(&begun));
-        }
+        written(&begun)?;
         let least = begun.header("oci-chunk-min-length");
         let least: u64 = least.and_then(|length| length.parse().ok()).unwrap_or(0);
         let length = least.clamp(CHUNK_LEN, MAX_CHUNK_LEN);
@@ -182,16 +183,13 @@ impl OciRegistry {
     /// Where the registry says that an upload goes on.
     fn upload_address(&self, answer: &Response) -> Result<Address, RegistryError> {
         let location = answer.header("location");
-        let Some(mut address) = location.and_then(|location| answer.address.join(location)) else {
+        let Some(address) = location.and_then(|location| answer.address.join(location)) else {
             return Err(RegistryError::answer(format!(
                 "`{}` does not say where to send a blob",
                 answer.address.authority()
             )));
         };
-        if address.is_same_host(&answer.address) {
-            // Behind a proxy that ends TLS, registries think that they are spoken to without.
-            address = address.with_scheme(answer.address.scheme);
-        }
+        let address = address.behind_proxy_of(&answer.address);
         if self.auth.is_safe(&address) {
             return Ok(address);
         }

@@ -161,13 +161,9 @@ impl Auth {
             Some(credential) => format!("; the credentials used were {}", credential.origin),
             None => format!("; {}", self.log_in()),
         };
-        Err(RegistryError::new(
-            kind,
-            format!(
-                "the token service of `{}` refused: {told}{advice}",
-                self.host
-            ),
-        ))
+        let host = &self.host;
+        let message = format!("the token service of `{host}` refused: {told}{advice}");
+        Err(told.retold(kind, message))
     }
 
     /// Sends a request to a token service, and follows it on the same host only: what it holds is

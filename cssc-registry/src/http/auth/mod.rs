@@ -175,7 +175,8 @@ impl Auth {
             Ok(None) => self.log_in(),
             Err(error) => error.to_string(),
         };
-        RegistryError::new(RegistryErrorKind::Unauthorized, format!("{told}; {advice}"))
+        let message = format!("{told}; {advice}");
+        told.retold(RegistryErrorKind::Unauthorized, message)
     }
 
     fn log_in(&self) -> String {

@@ -23,7 +23,7 @@ impl Action {
 /// A repository and what is to be done with it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) struct Permission<'a> {
-    pub(super) repository: &'a str,
+    pub(in crate::http) repository: &'a str,
     pub(super) action: Action,
 }
 
