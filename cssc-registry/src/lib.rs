@@ -111,6 +111,21 @@ pub trait RegistryClient: Send + Sync {
         reference: &Reference,
     ) -> Result<Option<Descriptor>, RegistryError>;
 
+    /// What a tag or digest stands for now, asked by one that is about to write there: a repository
+    /// that the registry shows to nobody before it is there holds nothing. Whether it may be written
+    /// shows in the writing.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the registry does not say.
+    fn resolve_to_write(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>, RegistryError> {
+        self.resolve(repository, reference)
+    }
+
     /// Reads a manifest, its digest verified.
     ///
     /// # Errors

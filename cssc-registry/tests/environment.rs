@@ -112,6 +112,19 @@ fn variables_and_files() {
         assert_eq!(list(&environment), "found 1", "{file}");
         fs::remove_file(&path).unwrap();
     }
+    // As CI systems hand it over; it goes before files.
+    let folder = home.path().join(".docker");
+    fs::write(folder.join("config.json"), "{").unwrap();
+    assert_eq!(list(&[("DOCKER_AUTH_CONFIG", &config)]), "found 1");
+    let told = list(&[("DOCKER_AUTH_CONFIG", "hunter2")]);
+    assert_eq!(
+        told,
+        "cannot read credentials from `DOCKER_AUTH_CONFIG`: it is not the expected JSON at line 1, \
+         column 1"
+    );
+    fs::remove_file(folder.join("config.json")).unwrap();
+    let lines = [me, ("CSSC_REGISTRY_PASSWORD", "hunter2\n")];
+    assert_eq!(list(&lines), "found 1");
     let file = home.path().join("auth.json");
     fs::write(&file, &config).unwrap();
     assert_eq!(
@@ -139,6 +152,10 @@ fn helpers() {
     let for_all = r#"{"credsStore": "test", "auths": {}}"#;
     let good = format!(
         r#"read key; [ "$1 $key" = "get {host}" ] && echo '{{"ServerURL": "x", "Username": "me", "Secret": "hunter2"}}'"#
+    );
+    assert_eq!(
+        ask(&good.replace("hunter2", r"hunter2\\n"), &for_host),
+        "found 1"
     );
     assert_eq!(ask(&good, &for_host), "found 1");
     assert_eq!(ask(&good, for_all), "found 1");

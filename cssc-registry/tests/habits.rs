@@ -15,8 +15,8 @@ use cssc_core::{Listing, Repository, TagRef};
 use cssc_registry::media_type::{DOCKER_MANIFEST, IMAGE_INDEX, IMAGE_MANIFEST};
 use cssc_registry::testing::{Reply, TestRegistry, TestRequest};
 use cssc_registry::{
-    Artifact, Attachment, Descriptor, Digest, Image, Manifest, OciOptions, OciRegistry, Reference,
-    ReferrersFallback, RegistryClient, TagDeletion, attach, delete_tag,
+    Artifact, Attachment, Credential, Descriptor, Digest, Image, Manifest, OciOptions, OciRegistry,
+    Reference, ReferrersFallback, RegistryClient, TagDeletion, attach, delete_tag,
 };
 use serde_json::json;
 
@@ -591,4 +591,245 @@ fn manifests_of_servers_of_files_are_manifests() {
         bytes: image.to_string().into_bytes(),
     };
     assert!(matches!(Image::read(&manifest), Ok(Image::Manifest(_))));
+}
+
+/// A registry with a token service that knows no other actions than these, each alone or `pull,push`.
+/// Its tokens are the actions that they are for.
+fn with_tokens(
+    known: &'static [&'static str],
+    challenge: &'static str,
+    answer: impl Fn(&TestRequest, &str) -> Option<Reply> + Send + Sync + 'static,
+) -> TestRegistry {
+    start(move |request| {
+        let host = request.header("host").unwrap();
+        if request.path() == "/token" {
+            let scope = request
+                .query("scope")
+                .unwrap()
+                .replace("%3A", ":")
+                .replace("%2C", ",");
+            let actions = scope.rsplit(':').next().unwrap().replace("%2A", "*");
+            return if known.contains(&actions.as_str()) {
+                Reply::json(json!({"token": actions.replace(',', "+")}).to_string())
+            } else {
+                Reply::error(400, "SCOPE_INVALID")
+            };
+        }
+        let token = request.header("authorization").unwrap_or_default();
+        let token = token.strip_prefix("Bearer ").unwrap_or_default();
+        answer(request, token).unwrap_or_else(|| {
+            let name = request
+                .path()
+                .trim_start_matches("/v2/")
+                .split('/')
+                .next()
+                .unwrap();
+            let mut header = format!("Bearer realm=\"http://{host}/token\"");
+            if !challenge.is_empty() {
+                header = format!("{header},scope=\"repository:{name}:{challenge}\"");
+            }
+            Reply::error(401, "UNAUTHORIZED").header("www-authenticate", header)
+        })
+    })
+}
+
+#[test]
+fn a_token_to_delete_is_asked_for_in_the_words_of_the_service() {
+    for (known, challenge, allowing) in [
+        // As Quay, which names what it knows, or nothing.
+        (
+            &["pull", "push", "pull,push", "*"][..],
+            "pull,push",
+            "pull+push",
+        ),
+        (&["pull", "push", "pull,push", "*"], "", "pull+push"),
+        (&["pull", "*"], "pull", "*"),
+        (&["pull", "*"], "", "*"),
+        // As distribution.
+        (&["pull", "delete"], "delete", "delete"),
+        (&["pull", "delete"], "", "delete"),
+        // As Azure.
+        (
+            &["pull", "delete,metadata_write"],
+            "delete,metadata_write",
+            "delete,metadata_write",
+        ),
+    ] {
+        let registry = with_tokens(known, challenge, move |request, token| {
+            let is_good = match request.method.as_str() {
+                "DELETE" => token.replace('+', ",") == allowing.replace('+', ","),
+                _ => !token.is_empty(),
+            };
+            is_good.then(|| Reply::new(202))
+        });
+        let client = client(&registry);
+        let told = format!("{known:?} {challenge}");
+        assert_eq!(client.delete(&python(), &tag("a")), Ok(()), "{told}");
+        // The next one is asked for in the words that were understood.
+        let before = registry.request_count();
+        let other = "other".parse().unwrap();
+        assert_eq!(client.delete(&other, &tag("a")), Ok(()), "{told}");
+        assert_eq!(registry.request_count() - before, 2, "{told}");
+    }
+    // Who is refused in every word learns why in the first.
+    let registry = with_tokens(&[], "delete", |_, _| None);
+    let error = client(&registry).delete(&python(), &tag("a")).unwrap_err();
+    assert!(
+        error.is_unauthorized() && error.to_string().contains("SCOPE_INVALID"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_credential_that_ran_out_is_read_again_however_that_is_said() {
+    let denials: [fn() -> Reply; 4] = [
+        || Reply::error(403, "DENIED"),
+        || Reply::new(403).body("<html>"),
+        || Reply::error(400, "DENIED"),
+        || Reply::error(400, "UNAUTHORIZED"),
+    ];
+    for (number, denial) in denials.into_iter().enumerate() {
+        let good = std::sync::Arc::new(Mutex::new("b25l"));
+        let wanted = std::sync::Arc::clone(&good);
+        let registry = start(move |request| {
+            let shown = request.header("authorization").unwrap_or_default();
+            match shown.strip_prefix("Basic ") {
+                None => Reply::new(401).header("www-authenticate", "Basic realm=x"),
+                Some(shown) if shown.starts_with(*wanted.lock().unwrap()) => Reply::json(TAGS),
+                Some(_) => denial(),
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        let store = |auth: &str| {
+            let config = json!({"auths": {registry.host(): {"auth": auth}}});
+            std::fs::write(&file, config.to_string()).unwrap();
+        };
+        store("b25lOm9uZQ==");
+        let options = OciOptions::default()
+            .credential_files(vec![file.clone()])
+            .attempts(1);
+        let client = OciRegistry::new(&registry.host().parse().unwrap(), options).unwrap();
+        assert_eq!(found(&client.list_tags(&python())), ["3.11"]);
+        *good.lock().unwrap() = "dHdv";
+        store("dHdvOnR3bw==");
+        assert_eq!(found(&client.list_tags(&python())), ["3.11"], "{number}");
+        // What is refused with the only credential there is stays refused, and is not asked twice
+        // each time.
+        *good.lock().unwrap() = "none";
+        client.list_tags(&python());
+        let before = registry.request_count();
+        let listing = client.list_tags(&python());
+        assert_eq!(registry.request_count(), before + 1, "{number}");
+        let Listing::Unavailable(error) = listing else {
+            panic!("{listing:?}");
+        };
+        assert!(
+            error.message().contains("the credentials used were"),
+            "{error}"
+        );
+    }
+    // Another 400 is about something else.
+    let registry = start(|request| match request.header("authorization") {
+        None => Reply::new(401).header("www-authenticate", "Basic realm=x"),
+        Some(_) => Reply::error(400, "NAME_INVALID"),
+    });
+    let options = OciOptions::default().credential(Credential::password("me", "hunter2"));
+    let client = OciRegistry::new(&registry.host().parse().unwrap(), options).unwrap();
+    let error = client.resolve(&python(), &tag("a")).unwrap_err();
+    assert!(error.is_invalid_answer(), "{error}");
+}
+
+#[test]
+fn a_repository_that_is_not_there_yet_can_be_written() {
+    // As Quay, where a token for `pull,push` makes the repository, and none is given for less.
+    let quay = with_tokens(&["pull,push"], "pull", |request, token| {
+        let answer = || match request.method.as_str() {
+            "POST" => Reply::new(202).header("location", "/v2/python/blobs/uploads/1"),
+            "PUT" => Reply::new(201),
+            _ => Reply::error(404, "MANIFEST_UNKNOWN"),
+        };
+        (token == "pull+push").then(answer)
+    });
+    // As GHCR, which denies to look for it.
+    let ghcr = keeping(|request, kept| {
+        let is_look = matches!(request.method.as_str(), "GET" | "HEAD");
+        (is_look && kept.is_empty()).then(|| Reply::error(403, "DENIED"))
+    });
+    for registry in [quay, ghcr] {
+        let client = client(&registry);
+        let client: &dyn RegistryClient = &client;
+        assert!(
+            client
+                .resolve(&python(), &tag("a"))
+                .unwrap_err()
+                .is_unauthorized()
+        );
+        assert_eq!(client.resolve_to_write(&python(), &tag("a")), Ok(None));
+        Artifact::new(NOTE)
+            .push(client, &python(), Some(&tag("a")))
+            .unwrap();
+    }
+    // Where writing is refused as well, that is told; what does not answer is not taken for empty.
+    let denying = start(|_| Reply::error(403, "DENIED"));
+    let client_of = |registry: &TestRegistry| client(registry);
+    let client = client_of(&denying);
+    assert_eq!(client.resolve_to_write(&python(), &tag("a")), Ok(None));
+    let error = Artifact::new(NOTE)
+        .push(&client, &python(), Some(&tag("a")))
+        .unwrap_err();
+    assert!(error.is_unauthorized(), "{error}");
+    let away = start(|_| Reply::new(503));
+    assert!(
+        client_of(&away)
+            .resolve_to_write(&python(), &tag("a"))
+            .is_err()
+    );
+}
+
+#[test]
+fn what_is_open_to_all_needs_no_credential_that_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    std::fs::write(&broken, "{").unwrap();
+    let helped = folder.path().join("helped.json");
+    std::fs::write(&helped, json!({"credsStore": "cssc-none"}).to_string()).unwrap();
+    for file in [broken, helped] {
+        let list = |registry: &TestRegistry| {
+            let options = OciOptions::default().credential_files(vec![file.clone()]);
+            let client = OciRegistry::new(&registry.host().parse().unwrap(), options).unwrap();
+            client.list_tags(&python())
+        };
+        let open = with_tokens(&["pull"], "pull", |_, token| {
+            (token == "pull").then(|| Reply::json(TAGS))
+        });
+        assert_eq!(found(&list(&open)), ["3.11"]);
+        // Refused, it is told what could not be read.
+        let closed = with_tokens(&["pull"], "pull", |_, _| None);
+        let no_token = with_tokens(&[], "pull", |_, _| None);
+        for registry in [closed, no_token] {
+            let Listing::Unavailable(error) = list(&registry) else {
+                panic!();
+            };
+            let reasons = ["cannot read credentials from", "the credential helper"];
+            assert!(
+                reasons.iter().any(|told| error.message().contains(told)),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_may_end_with_a_newline() {
+    let registry = start(|request| match request.path() {
+        "/token" => Reply::json(r#"{"token": "good\n"}"#),
+        _ if request.header("authorization") == Some("Bearer good") => Reply::json(TAGS),
+        _ => {
+            let host = request.header("host").unwrap();
+            let challenge = format!("Bearer realm=\"http://{host}/token\"");
+            Reply::new(401).header("www-authenticate", challenge)
+        }
+    });
+    assert_eq!(found(&client(&registry).list_tags(&python())), ["3.11"]);
 }

@@ -62,7 +62,8 @@ impl Credential {
     /// registry, an Entra access token (as `az account get-access-token` prints it), or else an
     /// identity token, also called refresh token (as `az acr login --expose-token` prints it).
     pub fn token(token: impl Into<String>) -> Self {
-        let token = token.into();
+        // Printed by a program or kept in a file, it may end with a newline.
+        let token = token.into().trim().to_owned();
         let claims = claims(&token).unwrap_or_default();
         let secret = Secret::new(token);
         Self::given(if claims.access.is_some() {
@@ -80,12 +81,12 @@ impl Credential {
 
     /// A token that is known to be one to get others with.
     pub(super) fn identity(token: &str) -> Self {
-        Self::given(CredentialKind::Identity(Secret::new(token)))
+        Self::given(CredentialKind::Identity(Secret::new(token.trim())))
     }
 
     /// A token that is known to be one for the registry itself.
     pub(super) fn access(token: &str) -> Self {
-        Self::given(CredentialKind::Access(Secret::new(token)))
+        Self::given(CredentialKind::Access(Secret::new(token.trim())))
     }
 
     fn given(kind: CredentialKind) -> Self {
@@ -105,7 +106,12 @@ impl Credential {
     /// What the environment says: `CSSC_REGISTRY_TOKEN`, or `CSSC_REGISTRY_USERNAME` and
     /// `CSSC_REGISTRY_PASSWORD`. Empty is unset.
     pub(super) fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        // From a file, a value may end with a newline; none that is shown has one.
+        let variable = |name| {
+            let value = variable(name)?;
+            let value = value.trim_end_matches(['\r', '\n']);
+            (!value.is_empty()).then(|| value.to_owned())
+        };
         if let Some(token) = variable("CSSC_REGISTRY_TOKEN") {
             return Some(Self::token(token).from("those in `CSSC_REGISTRY_TOKEN`"));
         }
@@ -191,6 +197,16 @@ mod tests {
         };
         assert_eq!(from(&[]), None);
         assert_eq!(from(&[("CSSC_REGISTRY_USERNAME", "me")]), None);
+        let lines = from(&[
+            ("CSSC_REGISTRY_USERNAME", "me\n"),
+            ("CSSC_REGISTRY_PASSWORD", "secret\r\n"),
+        ]);
+        assert_eq!(
+            lines.unwrap().basic(),
+            Some(Secret::new("Basic bWU6c2VjcmV0"))
+        );
+        let token = from(&[("CSSC_REGISTRY_TOKEN", "t\n")]).unwrap();
+        assert_eq!(token.kind, CredentialKind::Identity(Secret::new("t")));
         let both = from(&[
             ("CSSC_REGISTRY_TOKEN", ""),
             ("CSSC_REGISTRY_USERNAME", "me"),

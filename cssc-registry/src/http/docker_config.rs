@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,17 +43,49 @@ struct Entry {
     registrytoken: Option<String>,
 }
 
-/// What a file and the helpers it names have for `host`.
-pub(super) fn credentials(path: &Path, host: &str, helper_timeout: Duration) -> Found {
+/// Where a configuration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    File(PathBuf),
+    /// In the variable [`VARIABLE`], as CI systems hand it over. Holds secrets: only [`Self::shown`]
+    /// is printed.
+    Variable(Text),
+}
+
+/// The variable that may hold a whole configuration.
+const VARIABLE: &str = "DOCKER_AUTH_CONFIG";
+
+/// A configuration, of which nothing is printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Text(String);
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Source {
+    /// As it may be shown.
+    fn shown(&self) -> String {
+        match self {
+            Self::File(path) => format!("`{}`", path.display()),
+            Self::Variable(_) => format!("`{VARIABLE}`"),
+        }
+    }
+}
+
+/// What a configuration and the helpers it names have for `host`.
+pub(super) fn credentials(source: &Source, host: &str, helper_timeout: Duration) -> Found {
     let mut found = Vec::new();
-    let Some(config) = read(path)? else {
+    let Some(config) = read(source)? else {
         return Ok(found);
     };
-    let origin = format!("those in `{}`", path.display());
+    let origin = format!("those in {}", source.shown());
     for (key, entry) in config.auths.iter().flatten() {
         if let Some(place) = path_in(key, host)
             && let Some(entry) = entry
-            && let Some(credential) = entry.credential(path)?
+            && let Some(credential) = entry.credential(source)?
         {
             found.push((place.to_owned(), credential.from(origin.clone())));
         }
@@ -72,7 +105,7 @@ pub(super) fn credentials(path: &Path, host: &str, helper_timeout: Duration) -> 
 }
 
 impl Entry {
-    fn credential(&self, path: &Path) -> Result<Option<Credential>, RegistryError> {
+    fn credential(&self, source: &Source) -> Result<Option<Credential>, RegistryError> {
         let (username, password) = match filled(self.auth.as_ref()) {
             None => (
                 self.username.clone().unwrap_or_default(),
@@ -80,8 +113,8 @@ impl Entry {
             ),
             Some(auth) => decode(auth).ok_or_else(|| {
                 RegistryError::input(format!(
-                    "`{}` holds an `auth` that is not base64 of `username:password`: log in again",
-                    path.display()
+                    "{} holds an `auth` that is not base64 of `username:password`: log in again",
+                    source.shown()
                 ))
             })?,
         };
@@ -99,7 +132,7 @@ impl Entry {
 
 /// A text that is there and not empty.
 fn filled(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|text| !text.is_empty())
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 fn decode(auth: &str) -> Option<(String, String)> {
@@ -142,13 +175,16 @@ fn is_host(key: &str, host: &str) -> bool {
     path_in(key, host) == Some("")
 }
 
-/// The configuration files of docker and podman, in the order in which they are asked.
-pub(super) fn default_files() -> Vec<PathBuf> {
-    files(|name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    })
+/// The configurations of docker and podman, in the order in which they are asked.
+pub(super) fn default_sources() -> Vec<Source> {
+    let filled = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let variable = filled(VARIABLE).map(|text| text.to_string_lossy().into_owned());
+    let variable = variable.map(|text| Source::Variable(Text(text)));
+    let files = files(|name| filled(name).map(PathBuf::from));
+    variable
+        .into_iter()
+        .chain(files.into_iter().map(Source::File))
+        .collect()
 }
 
 fn files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
@@ -168,26 +204,27 @@ fn files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Reads a configuration file; none where there is no file.
-fn read(path: &Path) -> Result<Option<ConfigFile>, RegistryError> {
+/// Reads a configuration; none where there is none.
+fn read(source: &Source) -> Result<Option<ConfigFile>, RegistryError> {
     let cannot = |why: String| {
-        RegistryError::input(format!(
-            "cannot read credentials from `{}`: {why}",
-            path.display()
-        ))
+        let source = source.shown();
+        RegistryError::input(format!("cannot read credentials from {source}: {why}"))
     };
-    if path == Path::new("/dev/null") {
-        return Ok(None);
-    }
-    let json = match bounded::read(path, MAX_FILE_LEN) {
-        Ok(json) => json,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot(error.to_string())),
+    let json = match source {
+        Source::Variable(text) => text.0.as_bytes().to_vec(),
+        Source::File(path) if path == Path::new("/dev/null") => return Ok(None),
+        Source::File(path) => match bounded::read(path, MAX_FILE_LEN) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(cannot(error.to_string())),
+        },
     };
+    // Some editors put a byte order mark before UTF-8.
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&json);
     if json.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    match serde_json::from_slice(&json) {
+    match serde_json::from_slice(json) {
         Ok(config) => Ok(Some(config)),
         // The error names a line and column and a type, never a value of the file: values of a
         // wrong type could be secrets.

@@ -48,6 +48,17 @@ impl Explanation {
     }
 }
 
+/// Whether an answer denies access: some say by a 400 and the code alone that a token has run out.
+pub(super) fn is_denial(answer: &Response) -> bool {
+    let is_of_access = |code: &str| {
+        let code = code.to_ascii_uppercase();
+        let starts = |word| code.starts_with(word);
+        code == "DENIED" || code == "UNAUTHORIZED" || starts("TOKEN_") || starts("AUTH")
+    };
+    let explained = || Explanation::of(answer);
+    answer.status == 403 || explained().is_some_and(|known| is_of_access(&known.code))
+}
+
 /// Turns an answer that is no success into an error that says who answered what.
 pub(super) fn refusal(answer: &Response) -> RegistryError {
     let explained = Explanation::of(answer);

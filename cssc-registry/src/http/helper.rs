@@ -125,12 +125,15 @@ fn parse(name: &str, output: &[u8]) -> Result<Option<Credential>, RegistryError>
         username: String,
         secret: String,
     }
-    let Ok(stored) = serde_json::from_slice::<Stored>(output) else {
+    let output = output.strip_prefix(b"\xef\xbb\xbf").unwrap_or(output);
+    let Ok(mut stored) = serde_json::from_slice::<Stored>(output) else {
         return Err(RegistryError::input(format!(
             "the credential helper `{}` did not print valid credentials",
             excerpt(name)
         )));
     };
+    let end = stored.secret.trim_end_matches(['\r', '\n']).len();
+    stored.secret.truncate(end);
     let credential = match stored.username.as_str() {
         _ if stored.secret.is_empty() => return Ok(None),
         "<token>" => Credential::identity(&stored.secret),

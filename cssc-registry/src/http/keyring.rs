@@ -1,21 +1,21 @@
 //! Credentials that other tools have stored, read when they are needed and again when they may
 //! have changed.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::credential::Credential;
-use super::docker_config;
+use super::docker_config::{self, Source};
 use crate::error::RegistryError;
 
 /// How long a credential that was never accepted is kept before its source is asked again.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
 /// Finds credentials for one registry, each source asked once.
 #[derive(Debug)]
 pub(super) struct Keyring {
     given: Option<Credential>,
-    files: Vec<PathBuf>,
+    sources: Vec<Source>,
     helper_timeout: Duration,
     cache: Mutex<Cache>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Keyring {
 struct Cache {
     /// What was found in the files read so far.
     found: Vec<Vec<(String, Credential)>>,
-    /// The last failure, and until when the files are not asked again: for as long as it took.
+    /// The last failure, and until when nothing is asked again.
     failure: Option<(RegistryError, Instant)>,
     /// When the files were read.
     read: Option<Instant>,
@@ -36,12 +36,12 @@ impl Keyring {
     /// `given` takes precedence over all files.
     pub(super) fn new(
         given: Option<Credential>,
-        files: Vec<PathBuf>,
+        sources: Vec<Source>,
         helper_timeout: Duration,
     ) -> Self {
         Self {
             given,
-            files,
+            sources,
             helper_timeout,
             cache: Mutex::default(),
         }
@@ -96,13 +96,13 @@ impl Keyring {
             return Err(error.clone());
         }
         // The first file that has any wins; those behind it are not even read.
-        for (number, path) in self.files.iter().enumerate() {
+        for (number, source) in self.sources.iter().enumerate() {
             if cache.found.len() <= number {
                 let begun = Instant::now();
-                match docker_config::credentials(path, host, self.helper_timeout) {
+                match docker_config::credentials(source, host, self.helper_timeout) {
                     Ok(found) => cache.found.push(found),
                     Err(error) => {
-                        let until = Instant::now().checked_add(begun.elapsed());
+                        let until = Instant::now().checked_add(pause_after(begun.elapsed()));
                         cache.failure = until.map(|until| (error.clone(), until));
                         return Err(error);
                     }
@@ -126,6 +126,17 @@ impl Keyring {
     }
 }
 
+/// How long a failure is not tried again: where failing takes long, as with a helper that hangs,
+/// for much longer, since what can go on without a credential does.
+fn pause_after(took: Duration) -> Duration {
+    let factor = if took < Duration::from_millis(100) {
+        1
+    } else {
+        10
+    };
+    took.saturating_mul(factor)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::credential::{CredentialKind, Secret};
@@ -140,8 +151,8 @@ mod tests {
             fs::write(&path, text).unwrap();
             path
         });
-        let mut paths: Vec<_> = paths.collect();
-        paths.push(directory.path().join("missing.json"));
+        let mut paths: Vec<_> = paths.map(Source::File).collect();
+        paths.push(Source::File(directory.path().join("missing.json")));
         let keyring = Keyring::new(None, paths, Duration::from_secs(10));
         (directory, keyring)
     }
@@ -153,7 +164,8 @@ mod tests {
 
     #[test]
     fn docker_and_podman_files() {
-        let one = r#"{"auths": {
+        let one = "\u{feff}".to_owned()
+            + r#"{"auths": {
             "https://index.docker.io/v1/": {"auth": "aHViOmh1Yg=="},
             "a.azurecr.io": {"auth": "MDAwOg==", "identitytoken": "idt"},
             "localhost:5000": {"username": "plain", "password": "text"},
@@ -161,7 +173,7 @@ mod tests {
             "quay.io/org": {"auth": "b3JnOm9yZw"},
             "quay.io/org/repo": {"auth": "cmVwbzpyZXBvAA=="},
             "empty.io": {}}}"#;
-        let (_directory, keyring) = keyring(&[" ", one]);
+        let (_directory, keyring) = keyring(&[" ", &one]);
         let found = keyring.find("a.azurecr.io", "x").unwrap().unwrap();
         assert_eq!(found.kind, CredentialKind::Identity(Secret::new("idt")));
         assert!(found.origin.ends_with("1.json`"), "{}", found.origin);
@@ -175,7 +187,7 @@ mod tests {
             ("empty.io", "a", None),
             ("other.io", "a", None),
         ] {
-            let keyring = Keyring::new(None, keyring.files.clone(), Duration::from_secs(10));
+            let keyring = Keyring::new(None, keyring.sources.clone(), Duration::from_secs(10));
             let expected = pair.map(|pair| {
                 let engine = base64::engine::general_purpose::STANDARD;
                 format!("Basic {}", engine.encode(pair))

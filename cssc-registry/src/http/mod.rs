@@ -41,6 +41,7 @@ use reqwest::Method;
 use self::address::{Address, Scheme};
 use self::auth::{Action, Auth, Permission};
 use self::content::Content;
+use self::docker_config::Source;
 use self::error_response::{no_registry, refusal, written};
 use self::keyring::Keyring;
 use self::options::Credentials;
@@ -107,19 +108,19 @@ impl OciRegistry {
         } else {
             Scheme::Https
         };
-        let files = || {
-            let files = options.credential_files.clone();
-            files.unwrap_or_else(docker_config::default_files)
+        let sources = || match options.credential_files.clone() {
+            Some(files) => files.into_iter().map(Source::File).collect(),
+            None => docker_config::default_sources(),
         };
-        let (given, files) = match options.credentials {
+        let (given, sources) = match options.credentials {
             Credentials::Given(given) => (Some(given), Vec::new()),
             Credentials::Anonymous => (None, Vec::new()),
             Credentials::Find => (
                 Credential::from_environment(|name| env::var(name).ok()),
-                files(),
+                sources(),
             ),
         };
-        let keyring = Keyring::new(given, files, options.helper_timeout);
+        let keyring = Keyring::new(given, sources, options.helper_timeout);
         Ok(Self {
             name: registry.clone(),
             base: Address::new(scheme, host, "/"),
@@ -131,6 +132,7 @@ impl OciRegistry {
             },
             auth: Auth::new(
                 registry.authority().to_owned(),
+                Address::new(scheme, host, "/"),
                 options.plain_http,
                 registry.is_loopback(),
                 keyring,
@@ -347,6 +349,23 @@ impl RegistryClient for OciRegistry {
             .repository(repository)
             .and_then(|name| self.head_manifest(reference, Permission::pull(&name)));
         found.map_err(|error| error.context(format!("cannot resolve `{repository}{reference}`")))
+    }
+
+    fn resolve_to_write(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>, RegistryError> {
+        let found = self
+            .repository(repository)
+            .and_then(|name| self.head_manifest(reference, Permission::new(&name, Action::Push)));
+        match found {
+            // Where a repository is made by the first writing, looking for it may be refused.
+            Err(error) if error.is_unauthorized() => Ok(None),
+            found => found.map_err(|error| {
+                error.context(format!("cannot resolve `{repository}{reference}`"))
+            }),
+        }
     }
 
     fn get_manifest(

@@ -97,8 +97,8 @@ impl OciOptions {
         self
     }
 
-    /// Looks for credentials in these files, in the format of docker and podman. Default:
-    /// `REGISTRY_AUTH_FILE`; `config.json` in `DOCKER_CONFIG` or `~/.docker`;
+    /// Looks for credentials in these files, in the format of docker and podman. Default: what
+    /// `DOCKER_AUTH_CONFIG` holds; `REGISTRY_AUTH_FILE`; `config.json` in `DOCKER_CONFIG` or `~/.docker`;
     /// `containers/auth.json` in `XDG_RUNTIME_DIR` and in `XDG_CONFIG_HOME` or `~/.config`.
     pub fn credential_files(mut self, files: Vec<PathBuf>) -> Self {
         self.credential_files = Some(files);

@@ -45,7 +45,7 @@ impl OciRegistry {
         let is_first = pages.count == 0;
         let may_do_without = if is_first {
             // Some refuse to be asked for so many, or for a number at all.
-            matches!(error.status(), Some(400 | 405 | 422))
+            matches!(error.status(), Some(400 | 405 | 422)) && !error.is_unauthorized()
         } else {
             pages.mislinked
         };

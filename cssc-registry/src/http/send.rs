@@ -6,6 +6,7 @@ use super::OciRegistry;
 use super::address::{Address, Scheme};
 use super::auth::Permission;
 use super::credential::Secret;
+use super::error_response::is_denial;
 use super::request::{MAX_REDIRECTS, Request, Response};
 use crate::error::RegistryError;
 
@@ -66,7 +67,14 @@ impl OciRegistry {
                 401 if may_authorize => {
                     self.challenged(&response, permission, authorization.as_ref(), &mut attempts)?;
                 }
-                401 | 403 if is_registry => return Err(self.auth.refused(&response, permission)),
+                401 if is_registry => return Err(self.auth.refused(&response, permission)),
+                403 | 400 if is_registry && is_denial(&response) => {
+                    let may_renew = authorization.is_some() && !attempts.renewed;
+                    attempts.renewed = true;
+                    if !may_renew || !self.auth.renew_after_denial(permission)? {
+                        return Err(self.auth.refused(&response, permission));
+                    }
+                }
                 status if request.is_redirected_by(status) => {
                     redirects = redirects.saturating_add(1);
                     request.address = self.redirect(&response, redirects)?;

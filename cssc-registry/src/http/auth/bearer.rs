@@ -26,11 +26,10 @@ pub(super) struct Token {
     pub(super) stale: Instant,
 }
 
-/// What the registry said that a token is to be asked for with.
-pub(super) struct TokenRequest<'a> {
+/// Where the registry said that tokens are to be had, and for which service.
+pub(super) struct TokenService<'a> {
     pub(super) realm: &'a str,
     pub(super) service: Option<&'a str>,
-    pub(super) scope: &'a str,
 }
 
 /// What a token service answers.
@@ -62,11 +61,12 @@ impl Auth {
     pub(super) fn fetch_token(
         &self,
         transport: &Transport,
-        wanted: &TokenRequest<'_>,
+        service: &TokenService<'_>,
+        scope: &str,
         credential: Option<&Credential>,
         deadline: Instant,
     ) -> Result<Token, RegistryError> {
-        let realm = self.token_service(wanted.realm)?;
+        let realm = self.token_service(service.realm)?;
         let form;
         let request = match credential.map(|credential| &credential.kind) {
             Some(CredentialKind::Access(token)) => {
@@ -76,22 +76,27 @@ impl Auth {
                 });
             }
             Some(CredentialKind::Identity(token)) => {
-                form = self.refresh_form(wanted, token);
+                form = self.refresh_form(service, scope, token);
                 post(realm.clone(), &form)
             }
             Some(CredentialKind::Entra(token)) => {
                 let token = self.exchange(transport, &realm, token, deadline)?;
-                form = self.refresh_form(wanted, &token);
+                form = self.refresh_form(service, scope, &token);
                 post(realm.clone(), &form)
             }
             Some(CredentialKind::Password { .. }) | None => {
-                get(&realm, wanted, credential.and_then(Credential::basic))
+                let authorization = credential.and_then(Credential::basic);
+                get(&realm, service, scope, authorization)
             }
         };
         let answer = self.ask_service(transport, request, credential, deadline)?;
         let stale = Instant::now().checked_add(answer.life().mul_f64(0.8));
-        let value = (answer.token.filter(|token| !token.is_empty()))
-            .or(answer.access_token.filter(|token| !token.is_empty()))
+        let filled = |token: Option<String>| {
+            let token = token.map(|token| token.trim().to_owned());
+            token.filter(|token| !token.is_empty())
+        };
+        let value = filled(answer.token)
+            .or(filled(answer.access_token))
             .ok_or_else(|| self.bad_token(&realm, "answered without a token"))?;
         // Anything else could smuggle in another header.
         if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -104,7 +109,7 @@ impl Auth {
     }
 
     /// The address of the token service, if credentials may be sent there.
-    fn token_service(&self, realm: &str) -> Result<Address, RegistryError> {
+    pub(super) fn token_service(&self, realm: &str) -> Result<Address, RegistryError> {
         let address = Address::parse(realm).ok_or_else(|| {
             RegistryError::answer(format!(
                 "`{}` names `{}` as its token service, which is not an address",
@@ -112,6 +117,7 @@ impl Auth {
                 excerpt(realm)
             ))
         })?;
+        let address = address.behind_proxy_of(&self.own);
         if self.is_safe(&address) {
             return Ok(address);
         }
@@ -126,12 +132,17 @@ impl Auth {
         ))
     }
 
-    fn refresh_form(&self, wanted: &TokenRequest<'_>, refresh_token: &Secret) -> String {
+    fn refresh_form(
+        &self,
+        service: &TokenService<'_>,
+        scope: &str,
+        refresh_token: &Secret,
+    ) -> String {
         form(&[
             ("client_id", "cssc"),
-            ("service", wanted.service.unwrap_or(&self.host)),
+            ("service", service.service.unwrap_or(&self.host)),
             ("grant_type", "refresh_token"),
-            ("scope", wanted.scope),
+            ("scope", scope),
             ("refresh_token", refresh_token.expose()),
         ])
     }
@@ -209,15 +220,16 @@ impl Auth {
 
 fn get(
     realm: &Address,
-    wanted: &TokenRequest<'_>,
+    service: &TokenService<'_>,
+    scope: &str,
     authorization: Option<Secret>,
 ) -> Request<'static> {
     let mut address = realm.clone();
-    if let Some(service) = wanted.service {
+    if let Some(service) = service.service {
         address = address.with_query("service", service);
     }
     // Several scopes in one challenge are several parameters.
-    for scope in wanted.scope.split(' ').filter(|scope| !scope.is_empty()) {
+    for scope in scope.split(' ').filter(|scope| !scope.is_empty()) {
         address = address.with_query("scope", scope);
     }
     let mut request = Request::new(Method::GET, address);

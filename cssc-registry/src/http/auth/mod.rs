@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use self::bearer::{Token, TokenRequest};
-use self::scope::{joined, template};
+use self::bearer::{Token, TokenService};
+use self::scope::{candidates, template};
 use super::address::{Address, Scheme};
 use super::challenge::Challenge;
 use super::credential::{Credential, Secret};
 use super::error_response::refusal;
-use super::keyring::Keyring;
+use super::keyring::{Keyring, RENEWAL_PAUSE};
 use super::request::Response;
 use super::transport::Transport;
 use crate::error::{RegistryError, RegistryErrorKind, excerpt};
@@ -30,6 +30,8 @@ const MAX_TOKENS: usize = 20_000;
 pub(super) struct Auth {
     /// As people write it, and as their configuration files do.
     host: String,
+    /// Where it is reached.
+    own: Address,
     plain_http: bool,
     is_loopback: bool,
     keyring: Keyring,
@@ -43,6 +45,8 @@ struct State {
     tokens: BTreeMap<String, Token>,
     /// The identity token an Azure registry gave for an Entra one.
     exchanged: Option<Secret>,
+    /// When a credential was looked for after a denial, and was the same.
+    renewed_in_vain: Option<Instant>,
 }
 
 /// The authentication scheme the registry has asked for.
@@ -59,10 +63,28 @@ enum AuthScheme {
     },
 }
 
+impl State {
+    /// Asks for the same scope of other repositories first the next time.
+    fn remember(&mut self, scope: &str, permission: Permission<'_>) {
+        if let (AuthScheme::Bearer { scopes, .. }, Some(template)) =
+            (&mut self.scheme, template(scope, permission))
+        {
+            scopes.insert(permission.action, template);
+        }
+    }
+}
+
 impl Auth {
-    pub(super) fn new(host: String, plain_http: bool, is_loopback: bool, keyring: Keyring) -> Self {
+    pub(super) fn new(
+        host: String,
+        own: Address,
+        plain_http: bool,
+        is_loopback: bool,
+        keyring: Keyring,
+    ) -> Self {
         Self {
             host,
+            own,
             plain_http,
             is_loopback,
             keyring,
@@ -82,9 +104,10 @@ impl Auth {
         let scheme = self.lock().scheme.clone();
         match scheme {
             AuthScheme::Unknown => Ok(None),
-            AuthScheme::Basic => Ok(self
-                .credential(permission)?
-                .and_then(|credential| credential.basic())),
+            AuthScheme::Basic => {
+                let (credential, _) = self.usable_credential(permission);
+                Ok(credential.and_then(|credential| credential.basic()))
+            }
             AuthScheme::Bearer {
                 realm,
                 service,
@@ -92,27 +115,85 @@ impl Auth {
             } => {
                 let template = scopes.get(&permission.action);
                 let named = scope.or_else(|| Some(template?.replace("{}", permission.repository)));
-                let scope = joined(named.as_deref().unwrap_or_default(), permission);
-                if let Some(token) = self.lock().tokens.get(&scope)
-                    && Instant::now() < token.stale
-                {
-                    return Ok(Some(token.value.clone()));
-                }
-                let credential = self.credential(permission)?;
-                let wanted = TokenRequest {
+                let scopes = candidates(named.as_deref().unwrap_or_default(), permission);
+                let service = TokenService {
                     realm: &realm,
                     service: service.as_deref(),
-                    scope: &scope,
                 };
-                let token = self.fetch_token(transport, &wanted, credential.as_ref(), deadline)?;
-                let value = token.value.clone();
-                let mut state = self.lock();
-                if state.tokens.len() >= MAX_TOKENS {
-                    state.tokens.clear();
-                }
-                state.tokens.insert(scope, token);
-                Ok(Some(value))
+                let token = self.token(transport, &service, &scopes, permission, deadline);
+                token.map(Some)
             }
+        }
+    }
+
+    /// A token for the first of some scopes that the token service knows.
+    fn token(
+        &self,
+        transport: &Transport,
+        service: &TokenService<'_>,
+        scopes: &[String],
+        permission: Permission<'_>,
+        deadline: Instant,
+    ) -> Result<Secret, RegistryError> {
+        // Looked for when it is needed: with a helper it takes time.
+        let mut found = None;
+        let mut refused = None;
+        for scope in scopes {
+            if let Some(token) = self.lock().tokens.get(scope)
+                && Instant::now() < token.stale
+            {
+                return Ok(token.value.clone());
+            }
+            let (credential, _) = found.get_or_insert_with(|| self.usable_credential(permission));
+            match self.fetch_token(transport, service, scope, credential.as_ref(), deadline) {
+                Ok(token) => return Ok(self.keep(token, scope, permission, refused.is_some())),
+                Err(error) if error.status() == Some(400) => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        let refused =
+            refused.unwrap_or_else(|| RegistryError::input("there is no scope to ask for"));
+        // It might have been let in with what could not be read.
+        let failure = found.and_then(|(_, failure)| failure);
+        Err(failure
+            .filter(|_| refused.is_unauthorized())
+            .unwrap_or(refused))
+    }
+
+    /// Keeps a token, and where others were refused, the scope to ask for the next time.
+    fn keep(
+        &self,
+        token: Token,
+        scope: &str,
+        permission: Permission<'_>,
+        is_learnt: bool,
+    ) -> Secret {
+        let value = token.value.clone();
+        let mut state = self.lock();
+        if state.tokens.len() >= MAX_TOKENS {
+            state.tokens.clear();
+        }
+        state.tokens.insert(scope.to_owned(), token);
+        if is_learnt {
+            state.remember(scope, permission);
+        }
+        value
+    }
+
+    /// The credential, or why it cannot be read: then the registry is asked without, since it may
+    /// be open to all.
+    fn usable_credential(
+        &self,
+        permission: Permission<'_>,
+    ) -> (Option<Credential>, Option<RegistryError>) {
+        match self.credential(permission) {
+            Ok(credential) => (credential, None),
+            Err(failure) => (None, Some(failure)),
         }
     }
 
@@ -173,7 +254,8 @@ impl Auth {
         let advice = match self.credential(permission) {
             Ok(Some(credential)) => format!("the credentials used were {}", credential.origin),
             Ok(None) => self.log_in(),
-            Err(error) => error.to_string(),
+            // It might have been let in with what could not be read.
+            Err(failure) => return failure,
         };
         let message = format!("{told}; {advice}");
         told.retold(RegistryErrorKind::Unauthorized, message)
@@ -211,6 +293,22 @@ impl Auth {
         Ok(is_new)
     }
 
+    /// The same after a refusal that may be one of what was shown, or of the right to do this: some
+    /// registries say with a 403 or a 400 that a credential has run out. Where there is no other
+    /// one, it is not looked for at each refusal.
+    pub(super) fn renew_after_denial(
+        &self,
+        permission: Permission<'_>,
+    ) -> Result<bool, RegistryError> {
+        let before = self.lock().renewed_in_vain;
+        if before.is_some_and(|before| before.elapsed() < RENEWAL_PAUSE) {
+            return Ok(false);
+        }
+        let is_new = self.renew(permission)?;
+        self.lock().renewed_in_vain = (!is_new).then(Instant::now);
+        Ok(is_new)
+    }
+
     /// The registry took what it was shown.
     pub(super) fn accepted(&self) {
         self.keyring.accepted();
@@ -231,9 +329,15 @@ mod tests {
     fn loopback_is_safe_for_a_registry_on_loopback_alone() {
         let auth = |is_loopback| {
             let keyring = Keyring::new(None, Vec::new(), Duration::from_secs(1));
-            Auth::new("a.io".to_owned(), false, is_loopback, keyring)
+            let own = Address::new(Scheme::Https, "a.io", "/");
+            Auth::new("a.io".to_owned(), own, false, is_loopback, keyring)
         };
         let token = Address::parse("http://127.0.0.1:5000/token").unwrap();
+        assert_eq!(
+            (auth(false).token_service("http://a.io:80/token")).map(|found| found.to_string()),
+            Ok("https://a.io/token".to_owned())
+        );
+        assert!(auth(false).token_service("http://b.io/token").is_err());
         assert!(auth(true).is_safe(&token));
         assert!(!auth(false).is_safe(&token));
         assert!(auth(false).is_safe(&Address::parse("https://127.0.0.1/").unwrap()));

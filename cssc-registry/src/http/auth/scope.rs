@@ -35,6 +35,15 @@ impl<'a> Permission<'a> {
     pub(in crate::http) fn pull(repository: &'a str) -> Self {
         Self::new(repository, Action::Pull)
     }
+
+    /// The actions that a scope names for the repository.
+    fn actions_in(self, scope: &str) -> Option<&str> {
+        let resource = format!("repository:{}", self.repository);
+        let scopes = scope.split_ascii_whitespace();
+        let mut scopes = scopes.filter_map(|scope| scope.rsplit_once(':'));
+        let own = scopes.find(|(named, _)| *named == resource);
+        own.map(|(_, actions)| actions)
+    }
 }
 
 /// The scope a registry named, and in it what the request needs: some name too little.
@@ -66,6 +75,31 @@ pub(super) fn joined(scope: &str, permission: Permission<'_>) -> String {
     scopes.join(" ")
 }
 
+/// The scopes to ask a token service for, one after the other while it does not know them. Services
+/// differ in what they call a deletion: some know no word for it but `push`, or `*`.
+pub(super) fn candidates(named: &str, permission: Permission<'_>) -> Vec<String> {
+    let own = permission.actions_in(named);
+    if permission.action != Action::Delete {
+        return vec![joined(named, permission)];
+    }
+    let resource = format!("repository:{}", permission.repository);
+    // What the registry named may be all that its token service knows.
+    let is_enough = |action: &str| matches!(action, "delete" | "push" | "*");
+    let first = if own.is_some_and(|actions| actions.split(',').any(is_enough)) {
+        named.to_owned()
+    } else {
+        joined(named, permission)
+    };
+    let mut scopes = vec![first];
+    for actions in ["pull,push", "*"] {
+        let scope = format!("{resource}:{actions}");
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
+}
+
 /// The scope a registry named, with a hole for the repository, so that a token for the next one
 /// can be asked for in the same words. None when it is about something else.
 pub(super) fn template(scope: &str, permission: Permission<'_>) -> Option<String> {
@@ -88,6 +122,41 @@ mod tests {
         for scope in ["registry:catalog:*", "repository:org/app2:pull", ""] {
             assert_eq!(template(scope, permission), None, "{scope}");
         }
+    }
+
+    #[test]
+    fn a_deletion_has_several_names() {
+        let permission = Permission::new("a/b", Action::Delete);
+        for (named, expected) in [
+            (
+                "",
+                &[
+                    "repository:a/b:delete",
+                    "repository:a/b:pull,push",
+                    "repository:a/b:*",
+                ][..],
+            ),
+            (
+                "repository:a/b:pull,push",
+                &["repository:a/b:pull,push", "repository:a/b:*"],
+            ),
+            (
+                "repository:a/b:pull",
+                &[
+                    "repository:a/b:pull,delete",
+                    "repository:a/b:pull,push",
+                    "repository:a/b:*",
+                ],
+            ),
+            (
+                "repository:a/b:*",
+                &["repository:a/b:*", "repository:a/b:pull,push"],
+            ),
+        ] {
+            assert_eq!(candidates(named, permission), expected, "{named}");
+        }
+        let push = Permission::new("a/b", Action::Push);
+        assert_eq!(candidates("", push), ["repository:a/b:pull,push"]);
     }
 
     #[test]
