@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cssc_core::{Digest, Tag};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::RegistryError;
 
@@ -18,12 +18,17 @@ pub const MAX_MANIFEST_LEN: u64 = 4 << 20;
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// The media type; empty where the registry did not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub media_type: String,
     /// The digest of the bytes.
     pub digest: Digest,
     /// The length in bytes.
     pub size: u64,
+}
+
+/// `null` is nothing said.
+fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl Descriptor {

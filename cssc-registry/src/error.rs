@@ -80,6 +80,19 @@ impl RegistryError {
         self
     }
 
+    /// The same error, where something that is there names what is absent: the registry has lost it,
+    /// which is no absence of what names it.
+    #[must_use]
+    pub fn lost(mut self) -> Self {
+        if self.0.kind == RegistryErrorKind::Absent {
+            self.0.kind = RegistryErrorKind::Answer;
+            self.0
+                .message
+                .push_str(": the registry has lost what a manifest there names");
+        }
+        self
+    }
+
     /// The same error, with the status and the code of the answer that it tells of.
     #[cfg(feature = "http")]
     pub(super) fn answered(mut self, status: u16, code: Option<&str>) -> Self {

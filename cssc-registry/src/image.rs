@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use cssc_core::Digest;
-use cssc_core::name::Platform;
+use cssc_core::{Digest, Repository};
 use serde_json::{Map, Value};
 
 use crate::artifact::ARTIFACT_TYPE;
+use crate::index_entry::{Child, Entry, IndexEntry, NotCovered, NotCoveredReason};
 use crate::media_type::{
     DOCKER_CONFIG, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, IMAGE_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST,
 };
-use crate::{Descriptor, Manifest, media_type};
+use crate::{Descriptor, Manifest, RegistryClient, RegistryError, media_type};
 
 /// Configurations of images, in the two formats there are.
 const IMAGE_CONFIGS: [&str; 2] = [IMAGE_CONFIG, DOCKER_CONFIG];
-/// How `BuildKit` marks the entries of an index that tell about another one.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// How `BuildKit` says which entry of an index another one tells about.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// The most manifests of an index that are read.
 const MAX_MANIFESTS: usize = 1_000;
+/// The most manifests of an index that are asked for their platform.
+const MAX_ASKED: usize = 64;
 
 /// A container image: one manifest, or an index of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +33,32 @@ pub enum Image {
 
 /// Why a manifest is no container image. Prints as what it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAnImage(String);
+#[error("{what}")]
+pub struct NotAnImage {
+    what: String,
+    is_artifact: bool,
+}
+
+impl NotAnImage {
+    fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            is_artifact: false,
+        }
+    }
+
+    /// Whether it says that it is something else, and is not just of no use.
+    pub fn is_artifact(&self) -> bool {
+        self.is_artifact
+    }
+
+    fn artifact(what: String) -> Self {
+        Self {
+            what,
+            is_artifact: true,
+        }
+    }
+}
 
 /// The manifest of an image for one platform, of the OCI specification or Docker's schema 2.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,15 +74,7 @@ pub struct ImageIndex {
     media_type: String,
     document: Map<String, Value>,
     platforms: Vec<IndexEntry>,
-}
-
-/// A manifest of an index that holds an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexEntry {
-    /// The platform it is for.
-    pub platform: Platform,
-    /// Its digest.
-    pub digest: Digest,
+    not_covered: Vec<NotCovered>,
 }
 
 impl Image {
@@ -68,25 +85,61 @@ impl Image {
     /// Fails for what is no container image: an artifact, a chart, an attestation, an index
     /// without an image, a manifest of Docker's schema 1, or no manifest at all.
     pub fn read(manifest: &Manifest) -> Result<Self, NotAnImage> {
+        Self::read_with(manifest, &mut |_| Child::Unknown)
+    }
+
+    /// Reads what a tag or digest stands for, and asks the registry for the platform of what an
+    /// index names without one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the registry does not answer, and within that as [`Image::read`] does.
+    pub fn read_from(
+        client: &dyn RegistryClient,
+        repository: &Repository,
+        manifest: &Manifest,
+    ) -> Result<Result<Self, NotAnImage>, RegistryError> {
+        let mut failure = None;
+        let mut left = MAX_ASKED;
+        let read = Self::read_with(manifest, &mut |digest| {
+            if left == 0 || failure.is_some() {
+                return Child::Unknown;
+            }
+            left = left.saturating_sub(1);
+            let asked = Child::ask(client, repository, digest);
+            asked.unwrap_or_else(|error| {
+                failure = Some(error);
+                Child::Unknown
+            })
+        });
+        failure.map_or(Ok(read), Err)
+    }
+
+    fn read_with(
+        manifest: &Manifest,
+        child: &mut dyn FnMut(&Digest) -> Child,
+    ) -> Result<Self, NotAnImage> {
         let document: Map<String, Value> = serde_json::from_slice(&manifest.bytes)
-            .map_err(|_| NotAnImage("its manifest is not a JSON object".to_owned()))?;
+            .map_err(|_| NotAnImage::new("its manifest is not a JSON object"))?;
         let media_type = media_type::of_document(&manifest.media_type, &document);
         let kind = document.get("artifactType").and_then(Value::as_str);
         let kind = kind.filter(|kind| !kind.is_empty());
         if let Some(kind) = kind.or(annotations(&document).get(ARTIFACT_TYPE).copied()) {
-            return Err(NotAnImage(format!("an artifact of type `{kind}`")));
+            return Err(NotAnImage::artifact(format!(
+                "an artifact of type `{kind}`"
+            )));
         }
         match media_type.as_str() {
             IMAGE_MANIFEST | DOCKER_MANIFEST => {
                 ImageManifest::new(media_type, document).map(Self::Manifest)
             }
             IMAGE_INDEX | DOCKER_MANIFEST_LIST => {
-                ImageIndex::new(media_type, document).map(Self::Index)
+                ImageIndex::new(media_type, document, child).map(Self::Index)
             }
             _ if document.get("schemaVersion").and_then(Value::as_u64) == Some(1) => {
-                Err(NotAnImage("a manifest of Docker's schema 1".to_owned()))
+                Err(NotAnImage::new("a manifest of Docker's schema 1"))
             }
-            other => Err(NotAnImage(format!("of media type `{other}`"))),
+            other => Err(NotAnImage::new(format!("of media type `{other}`"))),
         }
     }
 }
@@ -95,10 +148,10 @@ impl ImageManifest {
     fn new(media_type: String, document: Map<String, Value>) -> Result<Self, NotAnImage> {
         let config = document.get("config").cloned().unwrap_or_default();
         let config: Descriptor = serde_json::from_value(config)
-            .map_err(|_| NotAnImage("its manifest names no configuration".to_owned()))?;
+            .map_err(|_| NotAnImage::new("its manifest names no configuration"))?;
         if !IMAGE_CONFIGS.contains(&config.media_type.as_str()) {
             let kind = &config.media_type;
-            return Err(NotAnImage(format!("an artifact with a `{kind}`")));
+            return Err(NotAnImage::artifact(format!("an artifact with a `{kind}`")));
         }
         Ok(Self {
             media_type,
@@ -154,29 +207,45 @@ impl ImageManifest {
 }
 
 impl ImageIndex {
-    fn new(media_type: String, document: Map<String, Value>) -> Result<Self, NotAnImage> {
+    fn new(
+        media_type: String,
+        document: Map<String, Value>,
+        child: &mut dyn FnMut(&Digest) -> Child,
+    ) -> Result<Self, NotAnImage> {
         let manifests = document.get("manifests").and_then(Value::as_array);
         let manifests = manifests.map_or(&[][..], Vec::as_slice);
         if manifests.len() > MAX_MANIFESTS {
-            return Err(NotAnImage(format!(
+            return Err(NotAnImage::new(format!(
                 "an index of over {MAX_MANIFESTS} manifests"
             )));
         }
-        let mut platforms: Vec<IndexEntry> = Vec::new();
-        for entry in manifests.iter().filter_map(IndexEntry::read) {
-            if platforms.iter().all(|one| one.platform != entry.platform) {
-                platforms.push(entry);
+        let (mut platforms, mut not_covered) = (Vec::new(), Vec::new());
+        for entry in manifests {
+            match Entry::read(entry, child) {
+                Entry::Image(entry) => match same_platform(&platforms, &entry) {
+                    None => platforms.push(entry),
+                    Some(same) if same.digest == entry.digest => {}
+                    Some(_) => not_covered.push(NotCovered {
+                        digest: Some(entry.digest),
+                        reason: NotCoveredReason::SamePlatform(entry.platform),
+                    }),
+                },
+                Entry::NotCovered(entry) => not_covered.push(entry),
+                Entry::Nothing => {}
             }
         }
         if platforms.is_empty() {
-            return Err(NotAnImage(
-                "an index without an image for any platform".to_owned(),
-            ));
+            let what = "an index without an image for any platform";
+            return Err(NotAnImage::new(match not_covered.first() {
+                Some(entry) => format!("{what}: {entry}"),
+                None => what.to_owned(),
+            }));
         }
         Ok(Self {
             media_type,
             document,
             platforms,
+            not_covered,
         })
     }
 
@@ -184,6 +253,12 @@ impl ImageIndex {
     /// differ in what platforms do not say here, the first.
     pub fn platforms(&self) -> &[IndexEntry] {
         &self.platforms
+    }
+
+    /// The entries that clients may run and that are not among the platforms, each with the reason.
+    /// An attestation is none of them.
+    pub fn not_covered(&self) -> &[NotCovered] {
+        &self.not_covered
     }
 
     /// The annotations.
@@ -239,27 +314,9 @@ impl ImageIndex {
     }
 }
 
-impl IndexEntry {
-    /// An entry that holds an image: not an attestation, and not an index of its own.
-    fn read(entry: &Value) -> Option<Self> {
-        let text = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
-        let media_type = text(entry, "mediaType").unwrap_or_default();
-        let is_manifest = [IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&media_type.as_str());
-        let is_reference = entry
-            .get("annotations")
-            .is_some_and(|all| all.get(REFERENCE_TYPE).is_some());
-        let is_artifact = entry.get("artifactType").is_some();
-        let platform = entry.get("platform")?;
-        let parts = ["os", "architecture", "variant"].map(|key| text(platform, key));
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        let platform: Platform = parts.join("/").parse().ok()?;
-        let is_known = platform.os() != "unknown" && platform.architecture() != "unknown";
-        (is_manifest && !is_reference && !is_artifact && is_known).then_some(())?;
-        Some(Self {
-            platform,
-            digest: text(entry, "digest")?.parse().ok()?,
-        })
-    }
+/// The entry for the same platform, if there is one.
+fn same_platform<'a>(entries: &'a [IndexEntry], entry: &IndexEntry) -> Option<&'a IndexEntry> {
+    entries.iter().find(|one| one.platform == entry.platform)
 }
 
 fn annotations(document: &Map<String, Value>) -> BTreeMap<&str, &str> {
@@ -364,6 +421,139 @@ mod tests {
         expected["annotations"]["c"] = "d".into();
         assert_eq!(written, expected);
         assert_eq!(platforms(&read), ["linux/amd64 11", "linux/arm64/v8 99"]);
+    }
+
+    /// What an index with these entries covers, and what not and why.
+    fn covered(entries: &Value) -> (Vec<String>, Vec<String>) {
+        let index = json!({"schemaVersion": 2, "manifests": entries});
+        let Ok(Image::Index(index)) = read(IMAGE_INDEX, &index) else {
+            panic!("{:?}", read(IMAGE_INDEX, &index));
+        };
+        let platforms = index.platforms().iter();
+        let not_covered = index.not_covered().iter();
+        (
+            platforms.map(|one| one.platform.to_string()).collect(),
+            not_covered.map(ToString::to_string).collect(),
+        )
+    }
+
+    #[test]
+    fn null_empty_and_capitals_say_what_they_say() {
+        let linux = |architecture: &str, variant: Value| json!({"os": "Linux", "architecture": architecture, "variant": variant});
+        for (entry, platform) in [
+            (
+                json!({"platform": linux("amd64", json!(""))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("AMD64", json!(null))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("x86_64", json!(null))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("aarch64", json!("V8"))}),
+                "linux/arm64/v8",
+            ),
+            (
+                json!({"artifactType": null, "platform": linux("arm", json!("v7"))}),
+                "linux/arm/v7",
+            ),
+            (
+                json!({"artifactType": "", "platform": linux("s390x", json!(null))}),
+                "linux/s390x",
+            ),
+            (
+                json!({"mediaType": null, "platform": linux("riscv64", json!(null))}),
+                "linux/riscv64",
+            ),
+            (
+                json!({"annotations": null, "mediaType": "", "platform": linux("ppc64le", json!(null))}),
+                "linux/ppc64le",
+            ),
+        ] {
+            let mut entry = entry;
+            entry["digest"] = json!(digest('1'));
+            entry["size"] = json!(7);
+            let found = covered(&json!([entry]));
+            assert_eq!(found, (vec![platform.to_owned()], vec![]), "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_the_reason() {
+        let good = index()["manifests"][0].clone();
+        let platform = json!({"os": "linux", "architecture": "arm64"});
+        let told = |entry: Value, reason: &str| {
+            let (platforms, not_covered) = covered(&json!([good, entry]));
+            assert_eq!(platforms, ["linux/amd64"]);
+            let expected: Vec<String> = match reason {
+                "" => vec![],
+                "has no digest" => vec!["an entry of the index names no digest".to_owned()],
+                reason => vec![format!("the entry `{}` of the index {reason}", digest('5'))],
+            };
+            assert_eq!(not_covered, expected, "{entry}");
+        };
+        let entry = |fields: Value| {
+            let mut entry = json!({"mediaType": IMAGE_MANIFEST, "digest": digest('5'), "size": 1});
+            for (key, value) in fields.as_object().unwrap() {
+                entry[key] = value.clone();
+            }
+            entry
+        };
+        for platform in [
+            json!(null),
+            json!({}),
+            json!({"os": "", "architecture": null}),
+        ] {
+            told(entry(json!({"platform": platform})), "names no platform");
+        }
+        let unknown = json!({"os": "unknown", "architecture": "unknown"});
+        told(entry(json!({"platform": unknown})), "names no platform");
+        for platform in [
+            json!({"os": "linux"}),
+            json!({"architecture": "amd64", "variant": "v1"}),
+            json!({"os": "linux", "architecture": "am d64"}),
+            json!({"os": "linux", "architecture": "a".repeat(100)}),
+        ] {
+            let unreadable = "names a platform that cannot be read";
+            told(entry(json!({"platform": platform})), unreadable);
+        }
+        for kind in [IMAGE_INDEX, DOCKER_MANIFEST_LIST] {
+            let nested = entry(json!({"mediaType": kind, "platform": platform}));
+            told(nested, "is an index itself");
+        }
+        let other = entry(json!({"mediaType": "text/plain", "platform": platform}));
+        told(other, "is of a media type that is none of images");
+        let artifact = entry(json!({"artifactType": "a/b", "platform": platform}));
+        told(artifact, "is an artifact for the platform `linux/arm64`");
+        let mut same = good.clone();
+        same["digest"] = json!(digest('5'));
+        told(same, "is one more for the platform `linux/amd64`");
+        told(good.clone(), "");
+        told(
+            entry(json!({"digest": "SHA256:X", "platform": platform})),
+            "has no digest",
+        );
+        for nothing in [json!(null), json!(7), json!([])] {
+            let (_, not_covered) = covered(&json!([good, nothing]));
+            assert_eq!(not_covered, ["an entry of the index names no digest"]);
+        }
+        // What nobody runs is not missed.
+        told(entry(json!({"artifactType": "a/b"})), "");
+        told(index()["manifests"][2].clone(), "");
+        // Where nothing is left it is no image, for this reason.
+        let only = json!({"schemaVersion": 2, "manifests": [entry(json!({}))]});
+        assert_eq!(
+            read(IMAGE_INDEX, &only).unwrap_err().to_string(),
+            format!(
+                "an index without an image for any platform: the entry `{}` of the index names no \
+                 platform",
+                digest('5')
+            )
+        );
     }
 
     #[test]

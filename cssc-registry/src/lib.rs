@@ -48,6 +48,7 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 mod image;
+mod index_entry;
 mod inventory;
 mod layout;
 mod list;
@@ -77,7 +78,8 @@ pub use content::{Descriptor, MAX_MANIFEST_LEN, Manifest, Reference};
 pub use error::{RegistryError, RegistryErrorKind};
 #[cfg(feature = "http")]
 pub use http::{Credential, OciOptions, OciRegistry, RequestEvent};
-pub use image::{Image, ImageIndex, ImageManifest, IndexEntry, NotAnImage};
+pub use image::{Image, ImageIndex, ImageManifest, NotAnImage};
+pub use index_entry::{IndexEntry, NotCovered, NotCoveredReason};
 pub use inventory::InventoryRegistry;
 pub use layout::LayoutRegistry;
 pub use list::{DEFAULT_CONCURRENCY, ListProgress, list_all};

@@ -15,8 +15,9 @@ use cssc_core::{Listing, Repository, TagRef};
 use cssc_registry::media_type::{DOCKER_MANIFEST, IMAGE_INDEX, IMAGE_MANIFEST};
 use cssc_registry::testing::{Reply, TestRegistry, TestRequest};
 use cssc_registry::{
-    Artifact, Attachment, Credential, Descriptor, Digest, Image, Manifest, OciOptions, OciRegistry,
-    Reference, ReferrersFallback, RegistryClient, TagDeletion, attach, delete_tag,
+    Artifact, Attachment, Credential, Descriptor, Digest, Image, Manifest, NotCoveredReason,
+    OciOptions, OciRegistry, Reference, ReferrersFallback, RegistryClient, TagDeletion, attach,
+    delete_tag,
 };
 use serde_json::json;
 
@@ -503,6 +504,14 @@ fn where_looking_for_a_blob_is_refused_it_is_written() {
 }
 
 #[test]
+fn a_repository_that_is_not_made_by_writing_is_told_to_be_missing() {
+    let registry = start(|_| Reply::error(404, "NAME_UNKNOWN"));
+    let error = client(&registry).put_blob(&python(), b"blob").unwrap_err();
+    let told = "cannot write to `python`: the repository has to be created first: `";
+    assert!(error.to_string().starts_with(told), "{error}");
+}
+
+#[test]
 fn a_page_for_people_is_no_answer_of_a_registry() {
     let page = || {
         Reply::new(200)
@@ -832,4 +841,100 @@ fn a_token_may_end_with_a_newline() {
         }
     });
     assert_eq!(found(&client(&registry).list_tags(&python())), ["3.11"]);
+}
+
+#[test]
+fn a_platform_that_the_index_does_not_name_is_that_of_the_configuration() {
+    let registry = keeping(|_, _| None);
+    let client = client(&registry);
+    let image = |config: &serde_json::Value, kind: &str| {
+        let config = config.to_string();
+        client.put_blob(&python(), config.as_bytes()).unwrap();
+        let config = Descriptor::of(kind, config.as_bytes());
+        let manifest = Manifest {
+            media_type: IMAGE_MANIFEST.to_owned(),
+            bytes: json!({"schemaVersion": 2, "config": config, "layers": []})
+                .to_string()
+                .into(),
+        };
+        let digest = manifest.descriptor().digest;
+        client
+            .put_manifest(&python(), &digest.clone().into(), &manifest)
+            .unwrap();
+        digest
+    };
+    let oci = "application/vnd.oci.image.config.v1+json";
+    let amd64 = image(&json!({"os": "linux", "architecture": "amd64"}), oci);
+    let arm64 = json!({"os": "Linux", "architecture": "aarch64", "variant": ""});
+    let arm64 = image(&arm64, oci);
+    // An attestation, an artifact, and one that says nothing.
+    let attestation = image(&json!({"os": "unknown", "architecture": "unknown"}), oci);
+    let chart = image(
+        &json!({"name": "chart"}),
+        "application/vnd.cncf.helm.config.v1+json",
+    );
+    let silent = image(&json!({"rootfs": {}}), oci);
+    let gone = cssc_registry::digest::of(b"gone");
+    let all = [&amd64, &arm64, &attestation, &chart, &silent, &gone];
+    let entries: Vec<_> = all
+        .iter()
+        .map(|digest| json!({"digest": digest, "size": 1}))
+        .collect();
+    let index = Manifest {
+        media_type: IMAGE_INDEX.to_owned(),
+        bytes: json!({"schemaVersion": 2, "manifests": entries})
+            .to_string()
+            .into(),
+    };
+    assert!(Image::read(&index).is_err());
+    let read = Image::read_from(&client, &python(), &index)
+        .unwrap()
+        .unwrap();
+    let Image::Index(read) = read else {
+        panic!("{read:?}");
+    };
+    let platforms: Vec<_> = read
+        .platforms()
+        .iter()
+        .map(|one| one.platform.to_string())
+        .collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    let reasons: Vec<_> = read.not_covered().iter().collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    for (not_covered, digest) in reasons.iter().zip([&silent, &gone]) {
+        assert_eq!(not_covered.digest.as_ref(), Some(digest));
+        assert_eq!(not_covered.reason, NotCoveredReason::NoPlatform);
+    }
+
+    // A configuration that the registry has lost is told as that, and is no absence.
+    let lossy = keeping(move |request, kept| {
+        let is_config = request.path().contains("/blobs/") && request.method == "GET";
+        is_config.then(|| {
+            assert!(!kept.is_empty());
+            Reply::error(404, "BLOB_UNKNOWN")
+        })
+    });
+    let client_of_lossy = OciRegistry::new(
+        &lossy.host().parse().unwrap(),
+        OciOptions::default().anonymous(),
+    );
+    let client_of_lossy = client_of_lossy.unwrap();
+    let manifest = client
+        .get_manifest(&python(), &amd64.clone().into())
+        .unwrap();
+    client_of_lossy
+        .put_manifest(&python(), &amd64.into(), &manifest)
+        .unwrap();
+    let error = Image::read_from(&client_of_lossy, &python(), &index).unwrap_err();
+    assert!(error.is_invalid_answer() && !error.is_absent(), "{error}");
+    let told = "the registry has lost what a manifest there names";
+    assert!(error.to_string().ends_with(told), "{error}");
+    // A registry that is away is no reason to leave a platform out.
+    let away = start(|_| Reply::new(503));
+    let client_of_away = OciRegistry::new(
+        &away.host().parse().unwrap(),
+        OciOptions::default().anonymous().attempts(1),
+    );
+    let error = Image::read_from(&client_of_away.unwrap(), &python(), &index);
+    assert!(error.unwrap_err().is_retryable());
 }

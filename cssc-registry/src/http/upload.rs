@@ -155,7 +155,14 @@ impl OciRegistry {
         // An upload that was begun and forgotten is swept away by the registry.
         request.repeatable = true;
         let begun = self.send(request, permission)?;
-        written(&begun)?;
+        written(&begun).map_err(|error| {
+            if error.is_absent() {
+                // As with ECR, where nothing is made by writing it.
+                error.context("the repository has to be created first")
+            } else {
+                error
+            }
+        })?;
         let least = begun.header("oci-chunk-min-length");
         let least: u64 = least.and_then(|length| length.parse().ok()).unwrap_or(0);
         let length = least.clamp(CHUNK_LEN, MAX_CHUNK_LEN);
