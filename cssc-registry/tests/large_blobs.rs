@@ -235,6 +235,19 @@ fn a_reader_that_is_dropped_ends_the_request() {
     ended.recv_timeout(LONG).unwrap();
 }
 
+#[test]
+fn a_reader_ends_with_its_client() {
+    let registry = start(|_| Reply::new(200).body("blob").dripping(SHORT));
+    let client = client(&registry.host(), LONG);
+    let blob = Descriptor::of("", b"blob");
+    let mut reader = client.open_blob(&python(), &blob).unwrap();
+    drop(client);
+    let begun = Instant::now();
+    let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "the HTTP client has ended");
+    assert!(begun.elapsed() < LONG);
+}
+
 /// A file with a blob of some length in it that nothing else has.
 fn file(length: usize) -> (tempfile::TempDir, PathBuf, Descriptor) {
     let folder = tempfile::tempdir().unwrap();

@@ -145,8 +145,13 @@ impl OciRegistry {
         let is_first = attempts.challenges == 0;
         let may_learn = attempts.challenges < 2;
         if may_learn {
-            attempts.scope = self.auth.learn(response, permission, authorization)?;
             attempts.challenges = attempts.challenges.saturating_add(1);
+            match self.auth.learn(response, permission, authorization) {
+                Ok(scope) => attempts.scope = scope,
+                // Without a word of what is wanted, what was shown may have run out.
+                Err(error) if authorization.is_none() => return Err(error),
+                Err(_) => {}
+            }
         }
         if may_learn && (is_first || authorization.is_none()) {
             return Ok(());
