@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-#[cfg(feature = "http")]
 use cssc_core::text::is_plain;
 
 /// Why a registry did not do what was asked; the message says what, where and how to fix it.
@@ -101,7 +100,7 @@ impl RegistryError {
         self
     }
 
-    /// The same error of another kind, told otherwise.
+    /// The same error of another kind, in other words.
     #[cfg(feature = "http")]
     pub(super) fn retold(mut self, kind: RegistryErrorKind, message: String) -> Self {
         self.0.kind = kind;
@@ -172,7 +171,6 @@ impl fmt::Display for RegistryError {
 
 /// Text from elsewhere, fit for one line of a message: short, and nothing in it that a terminal
 /// would obey.
-#[cfg(feature = "http")]
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 160;
     let mut line: String = text

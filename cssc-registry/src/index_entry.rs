@@ -49,8 +49,8 @@ pub enum NotCoveredReason {
     UnreadablePlatform,
     /// It is an index itself.
     NestedIndex,
-    /// Another entry before it is for the same platform, as far as platforms are told apart here:
-    /// versions of an operating system are not.
+    /// Another entry before it is for the same platform; versions of an operating system make no
+    /// difference here.
     SamePlatform(Platform),
     /// It says that it is no image, and names a platform for which clients would take it.
     Artifact(Platform),
@@ -186,7 +186,7 @@ impl Child {
     }
 }
 
-/// The platform that an object names, written as everybody does.
+/// The platform that an object names, in the usual words.
 fn named(object: &Value) -> Named {
     let part = |key: &str| text(object, key).map(str::to_ascii_lowercase);
     let (os, architecture) = (part("os"), part("architecture"));
@@ -216,4 +216,163 @@ fn named(object: &Value) -> Named {
 fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     let text = object.get(key)?.as_str()?;
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Manifest;
+
+    const DIGEST: &str = "sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
+    fn read(entries: &[Value]) -> Result<Image, String> {
+        let index = json!({"schemaVersion": 2, "manifests": entries});
+        let index = Manifest {
+            media_type: IMAGE_INDEX.to_owned(),
+            bytes: index.to_string().into_bytes(),
+        };
+        Image::read(&index).map_err(|what| what.to_string())
+    }
+
+    /// The platforms of an index with these entries, and what it does not cover.
+    fn covered(entries: &[Value]) -> (Vec<String>, Vec<String>) {
+        let index = match read(entries) {
+            Ok(Image::Index(index)) => index,
+            other => panic!("{other:?}"),
+        };
+        let platforms = index.platforms().iter();
+        let not_covered = index.not_covered().iter();
+        (
+            platforms.map(|one| one.platform.to_string()).collect(),
+            not_covered.map(ToString::to_string).collect(),
+        )
+    }
+
+    /// An entry with these fields, some of which every entry has.
+    fn entry(fields: &Value) -> Value {
+        let mut entry = json!({"mediaType": IMAGE_MANIFEST, "digest": DIGEST, "size": 1});
+        for (key, value) in fields.as_object().unwrap() {
+            entry[key] = value.clone();
+        }
+        entry
+    }
+
+    /// An entry that is understood, for `linux/amd64`.
+    fn good() -> Value {
+        let digest = format!("sha256:{}", "1".repeat(64));
+        entry(&json!({"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}))
+    }
+
+    fn arm64() -> Value {
+        json!({"os": "linux", "architecture": "arm64"})
+    }
+
+    /// Asserts that an entry beside a good one is not covered, with this reason.
+    fn is_named(entry: &Value, reason: &str) {
+        let (platforms, not_covered) = covered(&[good(), entry.clone()]);
+        assert_eq!(platforms, ["linux/amd64"]);
+        let expected = format!("the entry `{DIGEST}` of the index {reason}");
+        assert_eq!(not_covered, [expected], "{entry}");
+    }
+
+    #[test]
+    fn null_empty_and_capitals_say_what_they_say() {
+        let linux = |architecture: &str, variant: Value| json!({"os": "Linux", "architecture": architecture, "variant": variant});
+        let s390x = linux("s390x", json!(null));
+        for (fields, platform) in [
+            (
+                json!({"platform": linux("amd64", json!(""))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("AMD64", json!(null))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("x86_64", json!(null))}),
+                "linux/amd64",
+            ),
+            (
+                json!({"platform": linux("aarch64", json!("V8"))}),
+                "linux/arm64/v8",
+            ),
+            (
+                json!({"artifactType": null, "platform": s390x}),
+                "linux/s390x",
+            ),
+            (
+                json!({"artifactType": "", "platform": s390x}),
+                "linux/s390x",
+            ),
+            (json!({"mediaType": null, "platform": s390x}), "linux/s390x"),
+            (json!({"mediaType": "", "platform": s390x}), "linux/s390x"),
+            (
+                json!({"annotations": null, "platform": s390x}),
+                "linux/s390x",
+            ),
+        ] {
+            let found = covered(&[entry(&fields)]);
+            assert_eq!(found, (vec![platform.to_owned()], vec![]), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_platform_that_is_missing_or_odd_is_named() {
+        let unknown = json!({"os": "unknown", "architecture": "unknown"});
+        let empty = json!({"os": "", "architecture": null});
+        for platform in [json!(null), json!({}), empty, unknown] {
+            is_named(&entry(&json!({"platform": platform})), "names no platform");
+        }
+        for platform in [
+            json!({"os": "linux"}),
+            json!({"architecture": "amd64", "variant": "v1"}),
+            json!({"os": "linux", "architecture": "am d64"}),
+            json!({"os": "linux", "architecture": "a".repeat(100)}),
+        ] {
+            let odd = entry(&json!({"platform": platform}));
+            is_named(&odd, "names a platform that cannot be read");
+        }
+        // Where nothing is left it is no image, for this reason.
+        let none = "an index without an image for any platform";
+        let reason = format!("{none}: the entry `{DIGEST}` of the index names no platform");
+        assert_eq!(read(&[entry(&json!({}))]), Err(reason));
+    }
+
+    #[test]
+    fn what_is_of_another_kind_or_one_more_is_named() {
+        for kind in [IMAGE_INDEX, DOCKER_MANIFEST_LIST] {
+            let nested = entry(&json!({"mediaType": kind, "platform": arm64()}));
+            is_named(&nested, "is an index itself");
+        }
+        let other = entry(&json!({"mediaType": "text/plain", "platform": arm64()}));
+        is_named(&other, "is of a media type that is none of images");
+        let artifact = entry(&json!({"artifactType": "a/b", "platform": arm64()}));
+        is_named(&artifact, "is an artifact for the platform `linux/arm64`");
+        let mut same = good();
+        same["digest"] = json!(DIGEST);
+        is_named(&same, "is one more for the platform `linux/amd64`");
+        let no_digest = entry(&json!({"digest": "SHA256:X", "platform": arm64()}));
+        for nothing in [no_digest, json!(null), json!(7), json!([])] {
+            let (_, not_covered) = covered(&[good(), nothing]);
+            assert_eq!(not_covered, ["an entry of the index names no digest"]);
+        }
+    }
+
+    #[test]
+    fn what_is_never_run_is_not_missed() {
+        let unknown = json!({"os": "unknown", "architecture": "unknown"});
+        let annotations = json!({"vnd.docker.reference.type": "attestation-manifest"});
+        for nothing in [
+            entry(&json!({"annotations": annotations, "platform": unknown})),
+            entry(&json!({"artifactType": "a/b"})),
+            entry(&json!({"mediaType": ARTIFACT_MANIFEST})),
+            // The same once more.
+            good(),
+        ] {
+            let found = covered(&[good(), nothing]);
+            assert_eq!(found, (vec!["linux/amd64".to_owned()], vec![]));
+        }
+    }
 }

@@ -114,7 +114,7 @@ pub trait RegistryClient: Send + Sync {
     ) -> Result<Option<Descriptor>, RegistryError>;
 
     /// What a tag or digest stands for now, asked by one that is about to write there: a repository
-    /// that the registry shows to nobody before it is there holds nothing. Whether it may be written
+    /// that the registry does not show before it is there holds nothing. Whether it may be written
     /// shows in the writing.
     ///
     /// # Errors

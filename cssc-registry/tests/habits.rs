@@ -278,7 +278,7 @@ fn another_refusal_of_an_artifact_stays_one() {
         .iter()
         .filter(|r| r.method == "PUT" && r.path().contains("/manifests/"));
     assert_eq!(writes.count(), 1);
-    // Refused in both forms: the first refusal is told.
+    // Refused in both forms: the first refusal is the error.
     let registry = keeping(|request, _| {
         let is_manifest = request.method == "PUT" && request.path().contains("/manifests/");
         let has_type = String::from_utf8_lossy(&request.body).contains("artifactType");
@@ -473,7 +473,7 @@ fn a_head_that_is_refused_is_followed_by_a_get() {
                 .all(|request| request.method == "HEAD")
         );
     }
-    // What may not be read at all is told as that.
+    // What may not be read at all is denied.
     let registry = start(|_| Reply::error(403, "DENIED"));
     let error = client(&registry).resolve(&python(), &tag("a")).unwrap_err();
     assert!(
@@ -779,7 +779,8 @@ fn a_repository_that_is_not_there_yet_can_be_written() {
             .push(client, &python(), Some(&tag("a")))
             .unwrap();
     }
-    // Where writing is refused as well, that is told; what does not answer is not taken for empty.
+    // Where writing is refused as well, that is the error; what does not answer is not taken for
+    // empty.
     let denying = start(|_| Reply::error(403, "DENIED"));
     let client_of = |registry: &TestRegistry| client(registry);
     let client = client_of(&denying);
@@ -813,7 +814,7 @@ fn what_is_open_to_all_needs_no_credential_that_can_be_read() {
             (token == "pull").then(|| Reply::json(TAGS))
         });
         assert_eq!(found(&list(&open)), ["3.11"]);
-        // Refused, it is told what could not be read.
+        // Refused, the error says what could not be read.
         let closed = with_tokens(&["pull"], "pull", |_, _| None);
         let no_token = with_tokens(&[], "pull", |_, _| None);
         for registry in [closed, no_token] {
@@ -906,7 +907,7 @@ fn a_platform_that_the_index_does_not_name_is_that_of_the_configuration() {
         assert_eq!(not_covered.reason, NotCoveredReason::NoPlatform);
     }
 
-    // A configuration that the registry has lost is told as that, and is no absence.
+    // A configuration that the registry has lost is no absence.
     let lossy = keeping(move |request, kept| {
         let is_config = request.path().contains("/blobs/") && request.method == "GET";
         is_config.then(|| {

@@ -369,7 +369,7 @@ fn odd_answers_to_who_refers() {
         many.ends_with("it has too many referrers: at most 10000 are read"),
         "{many}"
     );
-    // Where the repository may not be read either, that is told.
+    // Where the repository may not be read either, that is the error.
     let registry = TestRegistry::start(|_| Reply::error(403, "DENIED")).unwrap();
     let refused = client(&registry).referrers(&python(), &subject(), None);
     let refused = refused.unwrap_err().to_string();

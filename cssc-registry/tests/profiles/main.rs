@@ -300,7 +300,7 @@ fn a_credential_that_ran_out_is_read_again() {
         store(&path, &host, "second");
         let found = client.resolve(&name, &tag("3.11"));
         assert!(found.unwrap().is_some(), "{}", profile.name);
-        // Of what runs out for good the refusal is told.
+        // Of what runs out for good the refusal is the error.
         if !matches!(profile.login, Login::Open) {
             server.want("third");
             let error = client.resolve(&name, &tag("3.11")).unwrap_err();
