@@ -172,6 +172,16 @@ pub trait RegistryClient: Send + Sync {
     /// Fails when the registry refuses it.
     fn put_blob(&self, repository: &Repository, bytes: &[u8]) -> Result<Digest, RegistryError>;
 
+    /// Whether this account may write blobs to a repository. Nothing is left behind where the
+    /// registry has a way to try; otherwise it is the smallest blob.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it may not, or the registry does not say.
+    fn check_push(&self, repository: &Repository) -> Result<(), RegistryError> {
+        self.put_blob(repository, b"{}").map(drop)
+    }
+
     /// Whether a blob is there.
     ///
     /// # Errors

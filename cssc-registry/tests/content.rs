@@ -61,6 +61,7 @@ fn suite(client: &dyn RegistryClient, abilities: &Abilities) {
 }
 
 fn blobs_of_any_size_go_by_file(client: &dyn RegistryClient) {
+    client.check_push(&repository()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layer");
     for size in [0, 1, 1 << 20, (3 << 20) + 1] {

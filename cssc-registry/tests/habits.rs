@@ -504,6 +504,40 @@ fn where_looking_for_a_blob_is_refused_it_is_written() {
 }
 
 #[test]
+fn whether_blobs_may_be_written_is_tried_and_not_guessed() {
+    for (method, status, may_write) in [
+        ("none", 0, true),
+        // It may not be cancelled, which is no matter.
+        ("DELETE", 405, true),
+        // What is there already could be "written" by an account that only reads.
+        ("POST", 403, false),
+        ("POST", 401, false),
+        ("POST", 503, false),
+    ] {
+        let registry = keeping(move |request, _| {
+            let is_it = request.method == method;
+            let is_look = request.method == "HEAD";
+            if is_look {
+                return Some(Reply::new(200));
+            }
+            is_it.then(|| Reply::new(status))
+        });
+        let checked = client(&registry).check_push(&python());
+        assert_eq!(checked.is_ok(), may_write, "{method} {status}: {checked:?}");
+        let methods: Vec<_> = registry
+            .requests()
+            .iter()
+            .map(|r| r.method.clone())
+            .collect();
+        if may_write {
+            assert_eq!(methods, ["POST", "DELETE"]);
+        } else {
+            assert!(methods.iter().all(|method| method == "POST"));
+        }
+    }
+}
+
+#[test]
 fn a_repository_that_is_not_made_by_writing_is_told_to_be_missing() {
     let registry = start(|_| Reply::error(404, "NAME_UNKNOWN"));
     let error = client(&registry).put_blob(&python(), b"blob").unwrap_err();

@@ -403,6 +403,38 @@ fn length(head: &str) -> u64 {
     stated.map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap())
 }
 
+#[test]
+fn a_connection_that_is_closed_over_a_large_piece_is_no_end() {
+    // With a word before it closes, or without; the rest of the piece is not read.
+    for has_word in [true, false] {
+        let (_folder, path, blob) = file(24 << 20);
+        let chunks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&chunks);
+        let host = serve(move |head, stream| {
+            let length = length(head);
+            match head.split(' ').next().unwrap() {
+                "HEAD" => respond(stream, 404, "content-length: 0\r\n"),
+                "POST" => respond(stream, 202, "location: /upload\r\ncontent-length: 0\r\n"),
+                "PUT" if length > 0 => {
+                    stream.read_exact(&mut vec![0; 1 << 16])?;
+                    if has_word {
+                        respond(stream, 413, "content-length: 0\r\n")?;
+                    }
+                    Ok(())
+                }
+                _ => {
+                    io::copy(&mut stream.by_ref().take(length), &mut io::sink())?;
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    respond(stream, 201, "content-length: 0\r\n")
+                }
+            }
+        });
+        let client = client(&host, LONG);
+        client.put_blob_file(&python(), &blob, &path).unwrap();
+        assert_eq!(chunks.load(Ordering::SeqCst), 25, "{has_word}");
+    }
+}
+
 /// A registry whose uploads are read by `put`; all else is as it should be.
 fn slow_uploads(
     put: impl Fn(u64, &mut BufReader<TcpStream>) -> io::Result<()> + Send + Sync + 'static,

@@ -415,6 +415,13 @@ impl RegistryClient for OciRegistry {
         }
     }
 
+    fn check_push(&self, repository: &Repository) -> Result<(), RegistryError> {
+        let tried = self
+            .repository(repository)
+            .and_then(|name| self.try_upload(&name));
+        tried.map_err(|error| error.context(format!("cannot write to `{repository}`")))
+    }
+
     fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, RegistryError> {
         let found = self
             .repository(repository)

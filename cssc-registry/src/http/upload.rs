@@ -22,7 +22,7 @@ const OCTET_STREAM: &str = "application/octet-stream";
 /// How long a chunk is: what proxies take without being asked to take more.
 const CHUNK_LEN: u64 = 1 << 20;
 /// The longest chunk, whatever a registry asks for: it is held in memory.
-const MAX_CHUNK_LEN: u64 = 64 << 20;
+const MAX_CHUNK_LEN: u64 = 16 << 20;
 
 impl OciRegistry {
     /// Stores the blob that a file is to be.
@@ -91,23 +91,25 @@ impl OciRegistry {
             _ => {}
         }
         let (address, _) = self.begin_upload(name, permission)?;
-        let stored = self.end_upload(address, digest, content, permission)?;
-        match stored.status {
-            200..300 => written(&stored),
-            // So say those that take no blob in one piece, or none that large.
-            400 | 405 | 411 | 413 | 415 | 501 if content.len() > 0 => {
-                let stored_in_chunks = self.upload_chunks(name, digest, content, permission);
-                // If the registry refuses that too, the first refusal is the one to tell.
-                stored_in_chunks.map_err(|error| {
-                    if error.is_retryable() || error.is_invalid_input() {
-                        error
-                    } else {
-                        refusal(&stored)
-                    }
-                })
-            }
-            _ => Err(refusal(&stored)),
+        let refused = match self.end_upload(address, digest, content, permission) {
+            Ok(stored) if !is_refusal_of_size(&stored) => return written(&stored),
+            Ok(stored) => refusal(&stored),
+            // Some close the connection over what is too large for them, with or without a word.
+            Err(error) if error.is_retryable() && content.is_large() => error,
+            Err(error) => return Err(error),
+        };
+        if content.len() == 0 {
+            return Err(refused);
         }
+        let stored_in_chunks = self.upload_chunks(name, digest, content, permission);
+        // If the registry refuses that too, the first refusal is the one to tell.
+        stored_in_chunks.map_err(|error| {
+            if error.is_retryable() || error.is_invalid_input() {
+                error
+            } else {
+                refused
+            }
+        })
     }
 
     fn upload_chunks(
@@ -141,6 +143,16 @@ impl OciRegistry {
             sent = end;
         }
         written(&self.end_upload(address, digest, Content::Bytes(&[]), permission)?)
+    }
+
+    /// Begins an upload and cancels it: nothing else says whether blobs may be written.
+    pub(super) fn try_upload(&self, name: &str) -> Result<(), RegistryError> {
+        let permission = Permission::new(name, Action::Push);
+        let (address, _) = self.begin_upload(name, permission)?;
+        // Registries ask for the right to delete for that; an upload that is left is swept away.
+        let cancel = Request::new(Method::DELETE, address);
+        drop(self.send(cancel, Permission::new(name, Action::Delete)));
+        Ok(())
     }
 
     /// Where to send a blob, and how long a chunk of it is to be.
@@ -205,4 +217,9 @@ impl OciRegistry {
             answer.address.authority()
         )))
     }
+}
+
+/// Whether so say those that take no blob in one piece, or none that large.
+fn is_refusal_of_size(answer: &Response) -> bool {
+    matches!(answer.status, 400 | 405 | 411 | 413 | 415 | 501)
 }

@@ -105,6 +105,7 @@ fn a_repository_that_is_not_there_is_written_or_told_to_be_missing() {
             listing @ Listing::Found(_) => panic!("{listing:?}"),
         }
         assert_eq!(client.resolve_to_write(&name, &tag("a")), Ok(None));
+        assert_eq!(client.check_push(&name).is_ok(), profile.creates);
         let note = Artifact::new(NOTE).layer("text/plain", "a note");
         let pushed = note.push(client, &name, Some(&tag("a")));
         if !profile.creates {
