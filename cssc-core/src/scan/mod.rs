@@ -4,8 +4,10 @@ mod error;
 mod evidence;
 mod finding;
 mod guard;
+mod package;
 mod read;
 mod same;
+mod version;
 
 use std::io::Read;
 
@@ -15,7 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use error::{ScanError, ScanErrorKind};
 pub use evidence::{Evidence, PublishVerdict, Withheld};
 pub use finding::{Finding, Severity, SeverityCount};
+pub use package::{Package, PackageChange, PackageChanges};
 pub use same::{ImageConfig, ImageConfigError, ImageMismatch};
+pub use version::PackageKind;
 
 /// The schema version of the reports that are understood.
 const SCHEMA_VERSION: u64 = 2;
@@ -24,9 +28,8 @@ const SCHEMA_VERSION: u64 = 2;
 ///
 /// Reads what `trivy image --format json` writes (schema version 2), from version 0.20 on, best
 /// with `--scanners vuln --pkg-types os --list-all-pkgs`. The report is read as a stream: only
-/// the findings in OS packages, the names of these packages and a few facts about the image are
-/// kept. Unknown fields are
-/// ignored, and null or missing lists are empty ones.
+/// the findings in OS packages, the names and versions of these packages and a few facts about the
+/// image are kept. Unknown fields are ignored, and null or missing lists are empty ones.
 ///
 /// ```
 /// use cssc_core::ScanReport;
@@ -232,25 +235,6 @@ impl ImageOs {
     /// Whether its vendor no longer fixes it.
     pub fn is_end_of_service_life(&self) -> bool {
         self.is_end_of_service_life
-    }
-}
-
-/// An installed OS package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Package {
-    name: Box<str>,
-    architecture: Option<Box<str>>,
-}
-
-impl Package {
-    /// Its name: `libc6`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The architecture it is built for, if the report says so: `amd64`, `noarch`.
-    pub fn architecture(&self) -> Option<&str> {
-        self.architecture.as_deref()
     }
 }
 

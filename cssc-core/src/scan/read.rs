@@ -148,14 +148,25 @@ impl Vulnerability {
 struct PackageRead {
     name: Option<Text>,
     arch: Option<Text>,
+    epoch: Option<u64>,
+    version: Option<Text>,
+    release: Option<Text>,
 }
 
 impl PackageRead {
     /// A package without a name says nothing.
     fn into_package(self) -> Option<Package> {
+        let release = said(self.release);
+        let version = said(self.version).map(|version| match (self.epoch, release) {
+            (None | Some(0), None) => version,
+            (None | Some(0), Some(release)) => format!("{version}-{release}").into(),
+            (Some(epoch), None) => format!("{epoch}:{version}").into(),
+            (Some(epoch), Some(release)) => format!("{epoch}:{version}-{release}").into(),
+        });
         Some(Package {
             name: said(self.name)?,
             architecture: said(self.arch),
+            version,
         })
     }
 }
