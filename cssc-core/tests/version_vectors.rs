@@ -1,7 +1,6 @@
 //! The vectors of `vectors/versions.json`, which the package managers made, and the laws of an order.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-#![expect(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -82,7 +81,7 @@ mod slow {
                     items.extend(rest[..end].bytes().map(|byte| match byte {
                         b'~' => -1,
                         letter if letter.is_ascii_alphabetic() => i128::from(letter),
-                        other => i128::from(other) + 1000,
+                        other => i128::from(other).saturating_add(1000),
                     }));
                     items.push(0);
                     rest = &rest[end..];
@@ -121,9 +120,10 @@ mod slow {
                                 run.push(next);
                             }
                             let text = String::from_utf8(run.clone()).unwrap();
-                            items.push(match byte.is_ascii_digit() {
-                                true => (2, number(&text), Vec::new()),
-                                false => (1, 0, run),
+                            items.push(if byte.is_ascii_digit() {
+                                (2, number(&text), Vec::new())
+                            } else {
+                                (1, 0, run)
                             });
                         }
                         _ => {}

@@ -54,9 +54,10 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
 }
 
 fn compare_components(a: &[u8], b: &[u8]) -> Ordering {
-    match a.starts_with(b"0") || b.starts_with(b"0") {
-        true => a.cmp(b),
-        false => compare_numbers(a, b),
+    if a.starts_with(b"0") || b.starts_with(b"0") {
+        a.cmp(b)
+    } else {
+        compare_numbers(a, b)
     }
 }
 

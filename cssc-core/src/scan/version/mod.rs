@@ -64,9 +64,12 @@ pub(super) fn first_part(version: &str) -> &str {
     let (_, upstream) = split_epoch(version);
     let upstream = upstream.trim_start_matches(['v', 'V']);
     let is_number = upstream.starts_with(|first: char| first.is_ascii_digit());
-    let ends = |c: char| match is_number {
-        true => !c.is_ascii_digit(),
-        false => !c.is_alphanumeric(),
+    let ends = |c: char| {
+        if is_number {
+            !c.is_ascii_digit()
+        } else {
+            !c.is_alphanumeric()
+        }
     };
     let first = upstream.split(ends).next().unwrap_or_default();
     match first.trim_start_matches('0') {
@@ -83,14 +86,17 @@ fn split_epoch(version: &str) -> (&str, &str) {
     }
 }
 
+/// The front of a text, and the rest.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// What a text begins with as long as `holds`, and the rest.
-fn split_while(text: &[u8], holds: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+fn split_while(text: &[u8], holds: impl Fn(u8) -> bool) -> Split<'_> {
     let end = text.iter().position(|byte| !holds(*byte));
     text.split_at_checked(end.unwrap_or(text.len()))
         .unwrap_or((text, &[]))
 }
 
-fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
+fn split_digits(text: &[u8]) -> Split<'_> {
     split_while(text, |byte| byte.is_ascii_digit())
 }
 

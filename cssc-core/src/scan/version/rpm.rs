@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_numbers, split_digits, split_epoch, split_while};
+use super::{Split, compare_numbers, split_digits, split_epoch, split_while};
 
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let parts = |version| {
@@ -41,7 +41,7 @@ fn compare_part<'a>(mut a: &'a [u8], mut b: &'a [u8]) -> Ordering {
         if order.is_ne() {
             return order;
         }
-        let split: fn(&[u8]) -> (&[u8], &[u8]) = match next {
+        let split: fn(&[u8]) -> Split<'_> = match next {
             Next::End => return Ordering::Equal,
             Next::Tilde | Next::Caret => |text| text.split_at_checked(1).unwrap_or((text, &[])),
             Next::Letters => |text| split_while(text, |byte| byte.is_ascii_alphabetic()),
