@@ -41,8 +41,8 @@
 //!
 //! # Features
 //!
-//! `schema`, off by default: check policies against the JSON Schema too, with the `jsonschema` crate.
-//! Without it the typed validation alone decides; it rejects all that the schema rejects.
+//! `schema`, off by default: `PolicySchema` checks policies against the JSON Schema too, with the
+//! `jsonschema` crate. The typed validation alone rejects all that the schema rejects.
 #![forbid(unsafe_code)]
 
 pub mod cycle;

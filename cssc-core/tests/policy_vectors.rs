@@ -127,6 +127,8 @@ fn the_schema_and_the_validation_agree() {
             continue;
         };
         let valid = Policy::check(text.as_bytes()).policy.is_some();
+        let with_schema = cssc_core::policy::PolicySchema::new().check(text.as_bytes());
+        assert_eq!(with_schema, Policy::check(text.as_bytes()), "{name}");
         if schema.is_valid(&value) {
             if !valid {
                 looser.push(name);
@@ -140,7 +142,10 @@ fn the_schema_and_the_validation_agree() {
         [
             "a broken glob",
             "a glob that matches nothing",
+            // A misspelt key is unknown to it, and an unknown one is allowed.
+            "unknown keys",
             "a key twice",
+            "misspelt keys",
         ]
     );
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use cssc_core::Policy;
-use cssc_core::policy::{DiagnosticSeverity, POLICY_SCHEMA, POLICY_TEMPLATE, PolicyCheck};
+use cssc_core::policy::{
+    DiagnosticSeverity, POLICY_SCHEMA, POLICY_TEMPLATE, PolicyCheck, PolicySchema,
+};
 use cssc_registry::atomic;
 use serde::Serialize;
 
@@ -86,13 +88,14 @@ impl Check {
         let mut checked = Vec::new();
         let mut unreadable = false;
         let lints = self.lints.lints();
+        let schema = PolicySchema::new();
         for source in &self.files {
             match source.read() {
                 Ok(text) => {
                     let PolicyCheck {
                         policy,
                         diagnostics,
-                    } = lints.apply(Policy::check(&text));
+                    } = lints.apply(schema.check(&text));
                     checked.push(CheckedFile {
                         file: source.name(),
                         valid: policy.is_some(),

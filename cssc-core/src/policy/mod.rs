@@ -27,6 +27,8 @@ pub use builder::PolicyBuilder;
 pub use diagnostic::{Diagnostic, DiagnosticCode, DiagnosticSeverity, Span};
 pub use error::PolicyError;
 pub use lints::{LintName, LintNameError, Lints};
+#[cfg(feature = "schema")]
+pub use schema::PolicySchema;
 pub use selector::{Glob, Selector, SelectorError, SelectorErrorKind};
 
 pub(crate) use selector::is_glob_text;
@@ -117,7 +119,7 @@ impl Policy {
     /// assert_eq!(found.span.map(|at| (at.line, at.column)), Some((3, 21)));
     /// ```
     pub fn check(text: &[u8]) -> PolicyCheck {
-        validate::check_text(text)
+        validate::check_text(text, validate::nothing_more)
     }
 
     /// Reads a policy from a parsed JSON value: the same meaning and the same findings as from
@@ -125,7 +127,7 @@ impl Policy {
     ///
     /// What parsing has lost is not found: of two equal keys only one is left in a value.
     pub fn check_value(value: &serde_json::Value) -> PolicyCheck {
-        validate::check_value(value)
+        validate::check_value(value, validate::nothing_more)
     }
 
     /// Reads a policy from text.

@@ -144,11 +144,6 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// For matching many globs at once.
-    pub(crate) fn compiled(&self) -> &globset::Glob {
-        self.matcher.glob()
-    }
-
     fn new(text: &str) -> Result<Self, SelectorError> {
         if text.len() > MAX_GLOB_LEN {
             return Err(Kind::GlobTooLong(excerpt(text)).into());

@@ -20,7 +20,10 @@ const MAX_GLOBS: usize = 1000;
 const POLICY_KEYS: [&str; 4] = ["version", "tag-convention", "repositories", "$schema"];
 const RULE_KEYS: [&str; 3] = ["repository", "tags", "enabled"];
 
-pub(super) fn check_text(bytes: &[u8]) -> PolicyCheck {
+/// For a policy that is read without its schema.
+pub(super) fn nothing_more(_: &Node, _: &mut Findings<'_>) {}
+
+pub(super) fn check_text(bytes: &[u8], more: impl FnOnce(&Node, &mut Findings<'_>)) -> PolicyCheck {
     let text = match decode(bytes) {
         Ok(text) => text,
         Err((code, message, at)) => {
@@ -34,7 +37,7 @@ pub(super) fn check_text(bytes: &[u8]) -> PolicyCheck {
     };
     let mut findings = Findings::about(text);
     match json::parse(text) {
-        Ok(root) => check(&root, findings),
+        Ok(root) => check(&root, findings, more),
         Err(error) => {
             findings.add(error.code, "", Some(&error.span), error.message);
             rejected(findings)
@@ -42,10 +45,13 @@ pub(super) fn check_text(bytes: &[u8]) -> PolicyCheck {
     }
 }
 
-pub(super) fn check_value(value: &serde_json::Value) -> PolicyCheck {
+pub(super) fn check_value(
+    value: &serde_json::Value,
+    more: impl FnOnce(&Node, &mut Findings<'_>),
+) -> PolicyCheck {
     let mut findings = Findings::about("");
     match Node::from_value(value) {
-        Ok(root) => check(&root, findings),
+        Ok(root) => check(&root, findings, more),
         Err(error) => {
             findings.add(error.code, "", None, error.message);
             rejected(findings)
@@ -85,13 +91,16 @@ fn rejected(findings: Findings<'_>) -> PolicyCheck {
     }
 }
 
-fn check(root: &Node, findings: Findings<'_>) -> PolicyCheck {
+fn check(
+    root: &Node,
+    findings: Findings<'_>,
+    more: impl FnOnce(&Node, &mut Findings<'_>),
+) -> PolicyCheck {
     let mut validator = Validator { findings, globs: 0 };
     let policy = validator.policy(root);
     let mut findings = validator.findings;
-    #[cfg(feature = "schema")]
     if !findings.has_errors() && policy.is_some() {
-        super::schema::check(root, &mut findings);
+        more(root, &mut findings);
     }
     let mut policy = policy.filter(|_| !findings.has_errors());
     if let Some(policy) = &mut policy {
