@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cssc_benches::{StraightforwardImage, shuffled, straightforward_plan, tags};
+use cssc_core::plan::{Verdict, dialect_differences};
 use cssc_core::tags::{PatchNumber, PatchTag, TagSet};
-use cssc_core::{Inventory, Listing, Plan, PlanOptions, Policy};
+use cssc_core::{Dialect, Inventory, Listing, Plan, PlanOptions, Policy};
 
 fn policy(selectors: &str) -> Policy {
     let policy = format!(
@@ -137,5 +138,101 @@ fn literals(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, all_tags, random_order, literals);
+/// The globs of one rule, beside a rule for each of them.
+fn globs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan-globs");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
+    let tags = tags(100_000);
+    let set = TagSet::new(&tags).expect("valid tags");
+    for (name, glob) in [
+        ("prefix", (|at| format!("{at}.*")) as fn(usize) -> String),
+        ("inner", |at| format!("*.{at}*-slim*")),
+        ("alternatives", |at| format!("{{3.{at},4.{at}}}.*[0-9]")),
+    ] {
+        let globs: Vec<String> = (0..1000).map(glob).collect();
+        let quoted: Vec<String> = globs.iter().map(|glob| format!("{glob:?}")).collect();
+        let one = policy(&quoted.join(","));
+        let rules = quoted
+            .iter()
+            .map(|glob| format!(r#"{{"repository": "python", "tags": [{glob}]}}"#));
+        let rules: Vec<String> = rules.collect();
+        let many: Policy = format!(
+            r#"{{"version": "v1", "repositories": [{}]}}"#,
+            rules.join(",")
+        )
+        .parse()
+        .expect("a valid policy");
+        let names = |policy: &Policy| {
+            let plan = plan_set(policy, set.clone());
+            let mut names: Vec<String> =
+                plan.images().map(|image| image.tag().to_string()).collect();
+            names.sort_unstable();
+            (names, plan.not_found().count())
+        };
+        let (of_one, of_many) = (names(&one), names(&many));
+        assert!(!of_one.0.is_empty());
+        assert!(of_one == of_many, "one rule and many differ");
+        for (id, policy) in [("one-rule", &one), ("rule-each", &many)] {
+            group.bench_with_input(BenchmarkId::new(id, name), &set, |bench, set| {
+                bench.iter(|| plan_set(policy, black_box(set).clone()));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Very many literals, read and explained in both dialects, beside the documented plan alone.
+fn readings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("readings-10000-literals");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
+    let tags = tags(100_000);
+    let all = straightforward_plan(&tags);
+    let step = (all.len() / 10_000).max(1);
+    let named: Vec<String> = all
+        .iter()
+        .step_by(step)
+        .take(10_000)
+        .map(|image| format!("{:?}", image.tag))
+        .collect();
+    let policy = policy(&named.join(","));
+    let repository: cssc_core::Repository = "python".parse().expect("a valid name");
+    let set = TagSet::new(&tags).expect("valid tags");
+    let inventory = Inventory::from_iter([(repository, Listing::Found(set))]);
+    let plan = |dialect| {
+        let options = PlanOptions {
+            dialect,
+            ..PlanOptions::default()
+        };
+        Plan::new(&policy, &inventory, &options)
+    };
+    let [documented, service] = Dialect::ALL.map(plan);
+    assert_eq!(documented.matches(), named.len());
+    assert!(service.matches() >= named.len());
+    for dialect in Dialect::ALL {
+        group.bench_function(BenchmarkId::new("plan", dialect), |bench| {
+            bench.iter(|| plan(black_box(dialect)));
+        });
+    }
+    group.bench_function("differences", |bench| {
+        bench.iter(|| dialect_differences(&policy, black_box(&inventory)));
+    });
+    for plan in [&documented, &service] {
+        let explained = || {
+            let rows = plan.explain(&inventory);
+            rows.filter(|row| row.verdict == Verdict::Selected && row.decided_by.is_some())
+                .count()
+        };
+        assert!(explained() > 0);
+        group.bench_function(BenchmarkId::new("explain", plan.dialect()), |bench| {
+            bench.iter(explained);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, all_tags, random_order, literals, globs, readings);
 criterion_main!(benches);

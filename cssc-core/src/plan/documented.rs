@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{GlobSet, GlobSetBuilder};
-
+use super::globs::Globs;
 use super::{RulePlan, SkipReason, SkippedTag};
 use crate::inventory::{Inventory, Listing};
-use crate::name::{Repository, TagRef};
+use crate::name::Repository;
 use crate::policy::Policy;
-use crate::policy::{Glob, Selector};
+use crate::policy::Selector;
 use crate::tags::TagSet;
 use crate::tags::{Lineages, Original};
-use crate::tags::{Suffix, TagConvention, next_suffix};
+use crate::tags::{TagConvention, next_suffix};
 
 /// Plans every rule, in order: what an earlier rule listed, a later one does not list again.
 pub(super) fn plan_rules(policy: &Policy, inventory: &Inventory) -> Vec<RulePlan> {
@@ -140,9 +139,10 @@ fn choose(
         }
     }
     if !globs.is_empty() {
+        let mut matcher = globs.matcher();
         for (index, lineage) in lineages.iter().enumerate() {
             let mut is_chosen = false;
-            globs.for_each_match(lineage.original(), |selector| {
+            matcher.for_each_match(lineage.original(), |selector| {
                 is_chosen = true;
                 if let Some(chooses) = chooses.get_mut(selector) {
                     *chooses = true;
@@ -162,63 +162,4 @@ fn choose(
             .map(|(index, _)| index),
     );
     chosen
-}
-
-/// The globs of a rule, matched all at once.
-struct Globs<'a> {
-    globs: Vec<(usize, &'a Glob)>,
-    /// `None` when together they are too large for one automaton.
-    set: Option<GlobSet>,
-}
-
-impl<'a> Globs<'a> {
-    fn of(selectors: &'a [Selector]) -> Self {
-        let mut builder = GlobSetBuilder::new();
-        let mut globs = Vec::new();
-        for (index, selector) in selectors.iter().enumerate() {
-            if let Selector::Glob(glob) = selector {
-                builder.add(glob.compiled().clone());
-                globs.push((index, glob));
-            }
-        }
-        Self {
-            globs,
-            set: builder.build().ok(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.globs.is_empty()
-    }
-
-    /// Whether a glob takes in the patch tag `patch`: by its own name, or because it would
-    /// select the original if that were there.
-    fn match_patch(&self, patch: TagRef<'_>) -> bool {
-        let original = Suffix::of(patch).map(|suffix| suffix.original_in(patch));
-        let mut matches = false;
-        for tag in std::iter::once(patch).chain(original) {
-            self.for_each_match(tag, |_| matches = true);
-        }
-        matches
-    }
-
-    /// Calls `action` with the index of every selector whose glob matches `tag`.
-    fn for_each_match(&self, tag: TagRef<'_>, mut action: impl FnMut(usize)) {
-        match &self.set {
-            Some(set) => {
-                for matched in set.matches(tag.as_str()) {
-                    if let Some(&(selector, _)) = self.globs.get(matched) {
-                        action(selector);
-                    }
-                }
-            }
-            None => {
-                for (selector, glob) in &self.globs {
-                    if glob.matches(tag) {
-                        action(*selector);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::{Plan, RulePlan, SkipReason, service};
+use super::globs::Globs;
+use super::service::Collector;
+use super::{Plan, RulePlan, SkipReason};
 use crate::dialect::Dialect;
 use crate::inventory::{Inventory, Listing};
 use crate::name::{Repository, TagRef};
@@ -219,8 +221,9 @@ struct Judge<'a> {
     dialect: Dialect,
     convention: TagConvention,
     tags: &'a TagSet,
-    /// The rules of the repository, with their indexes in the policy.
-    rules: Vec<(usize, &'a RulePlan)>,
+    /// The rules of the repository, with their indexes in the policy, and which of their entries
+    /// takes in a tag.
+    rules: Vec<(usize, &'a RulePlan, Entries<'a>)>,
     /// What the plan lists: the rule, by its place in `rules`, and why it skips the tag if so.
     listed: BTreeMap<&'a str, (usize, Option<SkipReason>)>,
 }
@@ -241,11 +244,17 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+        let dialect = plan.dialect();
+        let rules = rules.into_iter().map(|(index, plan)| {
+            let selectors = plan.rule.selectors();
+            let entries = Entries::new(selectors, dialect, convention, tags);
+            (index, plan, entries)
+        });
         Self {
-            dialect: plan.dialect(),
+            dialect,
             convention,
             tags,
-            rules,
+            rules: rules.collect(),
             listed,
         }
     }
@@ -317,7 +326,7 @@ impl<'a> Judge<'a> {
     fn unlisted_original(&self, tag: TagRef<'a>) -> (Verdict<'a>, Option<SelectorRef<'a>>) {
         let disabled = (0..)
             .zip(&self.rules)
-            .filter(|(_, (_, plan))| !plan.rule.is_enabled())
+            .filter(|(_, (_, plan, _))| !plan.rule.is_enabled())
             .find_map(|(at, _)| self.decided_by(at, tag));
         match disabled {
             Some(selector) => (Verdict::RuleDisabled, Some(selector)),
@@ -327,23 +336,67 @@ impl<'a> Judge<'a> {
 
     /// The first entry of the rule at `at` on account of which `tag` is listed, or would be.
     fn decided_by(&self, at: usize, tag: TagRef<'a>) -> Option<SelectorRef<'a>> {
-        let &(rule, plan) = self.rules.get(at)?;
-        let original = Suffix::of(tag).map_or(tag, |suffix| suffix.original_in(tag));
-        let takes_in = |selector: &Selector| match self.dialect {
-            Dialect::Service => service::lists(selector, tag, self.convention, self.tags),
-            // A literal names an original alone; a glob takes in patches of what it would select.
-            Dialect::Documented => {
-                selector.matches(tag)
-                    || selector.as_literal().is_none() && selector.matches(original)
-            }
-        };
-        let selectors = plan.rule.selectors();
-        let index = selectors.iter().position(takes_in)?;
+        let (rule, plan, entries) = self.rules.get(at)?;
+        let index = entries.first(tag)?;
         Some(SelectorRef {
-            rule,
+            rule: *rule,
             index,
-            selector: selectors.get(index)?,
+            selector: plan.rule.selectors().get(index)?,
         })
+    }
+}
+
+/// The entries of a rule, all looked up at once.
+enum Entries<'a> {
+    Documented {
+        all: Option<usize>,
+        literals: BTreeMap<&'a str, usize>,
+        globs: Globs<'a>,
+    },
+    Service(Collector<'a>),
+}
+
+impl<'a> Entries<'a> {
+    fn new(
+        selectors: &'a [Selector],
+        dialect: Dialect,
+        convention: TagConvention,
+        tags: &'a TagSet,
+    ) -> Self {
+        match dialect {
+            Dialect::Service => Self::Service(Collector::new(selectors, convention, tags)),
+            Dialect::Documented => {
+                let literals = (0..selectors.len()).zip(selectors).rev();
+                let literals = literals
+                    .filter_map(|(index, selector)| Some((selector.as_literal()?.as_str(), index)));
+                Self::Documented {
+                    all: selectors.iter().position(|one| *one == Selector::All),
+                    // Of equal ones the first is put in last and stays.
+                    literals: literals.collect(),
+                    globs: Globs::of(selectors),
+                }
+            }
+        }
+    }
+
+    /// The first that takes in `tag`, or would.
+    fn first(&self, tag: TagRef<'_>) -> Option<usize> {
+        match self {
+            Self::Service(collector) => collector.first_that_lists(tag),
+            // A literal names an original alone; a glob takes in patches of what it would select.
+            Self::Documented {
+                all,
+                literals,
+                globs,
+            } => {
+                let mut first = literals.get(tag.as_str()).copied();
+                first = first.into_iter().chain(*all).min();
+                globs.for_each_match_of_patch(tag, |index| {
+                    first = Some(first.map_or(index, |first| first.min(index)));
+                });
+                first
+            }
+        }
     }
 }
 

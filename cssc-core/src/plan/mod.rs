@@ -4,7 +4,9 @@ mod difference;
 mod document;
 mod documented;
 mod explain;
+mod globs;
 mod limit;
+mod literals;
 mod row;
 mod service;
 

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::literals::Literals;
 use super::{RulePlan, SkipReason, SkippedTag};
 use crate::inventory::{Inventory, Listing};
 use crate::name::TagRef;
@@ -50,22 +51,27 @@ fn list(
     plan: &mut RulePlan,
 ) {
     let tags = plan.tags.clone();
-    let mut images = Images::new(convention);
+    let collector = Collector::new(rule.selectors(), convention, &tags);
     for (index, selector) in rule.selectors().iter().enumerate() {
-        match selector {
-            Selector::All => {
-                for (place, tag) in tags.iter().enumerate() {
-                    images.collect(place, tag);
-                }
-            }
-            Selector::Literal(literal) if tags.contains(literal.as_str()) => {
-                for (place, tag) in belonging_to(literal.as_str(), convention, &tags) {
-                    images.collect(place, tag);
-                }
-            }
+        let is_there = match selector {
+            Selector::All => true,
+            Selector::Literal(literal) => tags.contains(literal.as_str()),
             // No tag has the name of a glob.
-            Selector::Literal(_) | Selector::Glob(_) => plan.not_found.push(index),
+            Selector::Glob(_) => false,
+        };
+        if !is_there {
+            plan.not_found.push(index);
         }
+    }
+    // In the order of the entries, and of the tags under each.
+    let mut collected: Vec<(usize, usize, TagRef<'_>)> = (0..)
+        .zip(&tags)
+        .filter_map(|(place, tag)| Some((collector.first(tag)?, place, tag)))
+        .collect();
+    collected.sort_unstable_by_key(|&(selector, place, _)| (selector, place));
+    let mut images = Images::new(convention);
+    for (_, place, tag) in collected {
+        images.collect(place, tag);
     }
     for (tag, image) in images.by_tag {
         if next_suffix(tag.len(), convention, image.latest) == Err(NoNextTag::TagTooLong) {
@@ -116,51 +122,58 @@ impl<'a> Images<'a> {
     }
 }
 
-/// The tags that belong to `literal`, with their places.
-fn belonging_to<'a>(
-    literal: &str,
+/// Which entry of a rule a tag is collected on account of.
+pub(super) struct Collector<'a> {
+    /// The place of `*`.
+    all: Option<usize>,
+    /// Those that are there as tags; the others collect nothing.
+    literals: Literals<'a>,
     convention: TagConvention,
     tags: &'a TagSet,
-) -> impl Iterator<Item = (usize, TagRef<'a>)> {
-    let fixed = literal.split('.').next().unwrap_or_default();
-    tags.starting_with(fixed)
-        .filter(move |(_, tag)| belongs(*tag, literal, convention))
 }
 
-/// Whether `tag` matches `^literal(suffix)?$`, where a `.` of the literal is any one character.
-fn belongs(tag: TagRef<'_>, literal: &str, convention: TagConvention) -> bool {
-    let Some((front, rest)) = tag.as_str().split_at_checked(literal.len()) else {
-        return false;
-    };
-    let matches_literal = literal
-        .bytes()
-        .zip(front.bytes())
-        .all(|(expected, byte)| expected == b'.' || expected == byte);
-    matches_literal && (rest.is_empty() || is_suffix(rest, convention))
-}
-
-/// Whether the service lists the image `original` on account of `selector`: because it collects
-/// the original, or a patch of it.
-pub(super) fn lists(
-    selector: &Selector,
-    original: TagRef<'_>,
-    convention: TagConvention,
-    tags: &TagSet,
-) -> bool {
-    match selector {
-        Selector::All => true,
-        Selector::Glob(_) => false,
-        Selector::Literal(literal) => {
-            let literal = literal.as_str();
-            let collects = |tag| belongs(tag, literal, convention);
-            let block = format!("{original}-");
-            tags.contains(literal)
-                && (tags.contains(original.as_str()) && collects(original)
-                    || tags.starting_with(&block).any(|(_, tag)| {
-                        let patch = convention.parse(tag);
-                        patch.is_some_and(|patch| patch.original() == original) && collects(tag)
-                    }))
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        selectors: &'a [Selector],
+        convention: TagConvention,
+        tags: &'a TagSet,
+    ) -> Self {
+        let literals = (0..).zip(selectors).filter_map(|(place, selector)| {
+            let literal = selector.as_literal()?.as_str();
+            tags.contains(literal).then_some((literal, place))
+        });
+        Self {
+            all: selectors.iter().position(|one| *one == Selector::All),
+            literals: Literals::new(literals),
+            convention,
+            tags,
         }
+    }
+
+    /// The first entry that collects `tag`: `^literal(suffix)?$`, where a `.` of the literal is
+    /// any one character.
+    fn first(&self, tag: TagRef<'_>) -> Option<usize> {
+        let tag = tag.as_str();
+        let last_dash = tag.rfind('-');
+        let split = last_dash.and_then(|at| tag.split_at_checked(at));
+        let front = split.filter(|(_, suffix)| is_suffix(suffix, self.convention));
+        let front = front.and_then(|(front, _)| self.literals.first(front));
+        let whole = self.literals.first(tag);
+        [self.all, whole, front].into_iter().flatten().min()
+    }
+
+    /// The first entry on account of which the service lists the image `original`: because it
+    /// collects the original, or a patch of it.
+    pub(super) fn first_that_lists(&self, original: TagRef<'_>) -> Option<usize> {
+        let itself = self.tags.contains(original.as_str());
+        let itself = itself.then(|| self.first(original)).flatten();
+        let block = format!("{original}-");
+        let patches = self.tags.starting_with(&block).filter(|(_, tag)| {
+            let patch = self.convention.parse(*tag);
+            patch.is_some_and(|patch| patch.original() == original)
+        });
+        let patches = patches.filter_map(|(_, tag)| self.first(tag));
+        patches.chain(itself).chain(self.all).min()
     }
 }
 
