@@ -226,6 +226,64 @@ fn sarif() {
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], "CVE-2");
 }
 
+/// Byte by byte what code scanning has been given so far, since it knows findings again by it.
+#[test]
+fn sarif_is_written_in_one_way() {
+    let text = serde_json::to_string(&CycleReport::new(&cycle()).sarif()).unwrap();
+    let expected = concat!(
+        r#"{"$schema":"https://json.schemastore.org/sarif-2.1.0.json","runs":[{"#,
+        r#""automationDetails":{"id":"cssc/20240107T093000Z-0003"},"results":[{"#,
+        r#""level":"error","locations":[{"message":{"text":"linux/amd64: libc6"},"#,
+        r#""physicalLocation":{"artifactLocation":{"uri":"python/old_1"}}}],"#,
+        r#""message":{"text":"`libc6` 2.36-9 in `python:old_1` (linux/amd64) has CVE-2; "#,
+        r#"version 2.36-10 fixes it"},"partialFingerprints":{"#,
+        r#""image/platform/vulnerability/package":"python:old_1/linux/amd64/CVE-2/libc6"},"#,
+        r#""properties":{"since":"2024-01-07T09:30:00Z"},"ruleId":"CVE-2"}],"tool":{"driver":{"#,
+        r#""informationUri":"https://github.com/cssc-rs/cssc","name":"cssc","rules":[{"#,
+        r#""helpUri":"https://nvd.nist.gov/vuln/detail/CVE-2","id":"CVE-2","properties":{"#,
+        r#""security-severity":"8.0","tags":["vulnerability","security","high"]},"#,
+        r#""shortDescription":{"text":"CVE-2 in `libc6`"}}],"version":"0.1.0"}}}],"#,
+        r#""version":"2.1.0"}"#,
+    );
+    assert_eq!(text, expected);
+}
+
+/// Of very many findings the page shows the worst of each image.
+#[test]
+fn the_page_stays_small() {
+    let mut report = CycleReport::new(&cycle());
+    let old = &mut report.images[2];
+    let one = old.left_findings[0].clone();
+    let found = |at: usize, severity| ReportedFinding {
+        finding: Finding::new(format!("CVE-{at}"), "a", "1", Some("2"), severity),
+        ..one.clone()
+    };
+    old.left_findings = (0..50_000).map(|at| found(at, Severity::Low)).collect();
+    old.left_findings.push(found(50_000, Severity::Critical));
+    let page = report.html("a", &[]).to_string();
+    assert!(page.len() < 5 << 20, "{}", page.len());
+    assert!(page.contains("42002 more, in the report as JSON"));
+    assert!(
+        page.contains("<tr><td>critical</td><td><a"),
+        "the worst is there"
+    );
+    report.images[2].left_findings.truncate(7999);
+    let page = report.html("a", &[]).to_string();
+    assert!(!page.contains("in the report as JSON"));
+    assert_eq!(page.matches("<td>low</td><td><a").count(), 7999);
+    // Where not even one of each fits, their numbers are told.
+    let many = report.images[2].clone();
+    report.images.extend(vec![many; 4]);
+    for image in &mut report.images {
+        image.left_findings.truncate(1);
+    }
+    let one_of_each = vec![report.images[2].clone(); 8001];
+    report.images.extend(one_of_each);
+    let page = report.html("a", &[]).to_string();
+    assert!(page.contains("<p class=\"soft\">1, in the report as JSON</p>"));
+    assert!(!page.contains("<td>low</td><td><a"));
+}
+
 #[test]
 fn json() {
     let json = serde_json::to_value(CycleReport::new(&cycle())).unwrap();

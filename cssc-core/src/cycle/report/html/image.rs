@@ -7,8 +7,9 @@ use super::text::{Text, Time, Vulnerability, tone};
 use crate::cycle::outcome::ImageOutcome;
 use crate::cycle::row::{PlatformRow, RowReason};
 
-/// Writes what came of an image; only its first line is seen until somebody wants more.
-pub(super) fn write(image: &ImageReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes what came of an image, with at most so many findings in each list; only its first line
+/// is seen until it is opened.
+pub(super) fn write(image: &ImageReport, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let row = &image.row;
     let name = row.image.to_string();
     write!(
@@ -38,8 +39,8 @@ pub(super) fn write(image: &ImageReport, f: &mut fmt::Formatter<'_>) -> fmt::Res
         }
         several => platforms(several, f)?,
     }
-    list("Left", &image.left_findings, f)?;
-    list("Fixed", &image.fixed_findings, f)?;
+    list("Left", &image.left_findings, most, f)?;
+    list("Fixed", &image.fixed_findings, most, f)?;
     writeln!(f, "</div>\n</details>")
 }
 
@@ -74,16 +75,38 @@ fn platforms(platforms: &[PlatformRow], f: &mut fmt::Formatter<'_>) -> fmt::Resu
     writeln!(f, "</tbody></table></div>")
 }
 
-/// Findings, the worst first.
-fn list(title: &str, findings: &[ReportedFinding], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Findings, the worst first, and how many more there are.
+fn list(
+    title: &str,
+    findings: &[ReportedFinding],
+    most: usize,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     if findings.is_empty() {
         return Ok(());
     }
     let mut findings: Vec<&ReportedFinding> = findings.iter().collect();
     findings.sort_by_key(|one| std::cmp::Reverse(one.finding.severity()));
+    let more = findings.len().saturating_sub(most);
+    findings.truncate(most);
+    writeln!(f, "<h3>{title}</h3>")?;
+    if !findings.is_empty() {
+        table(&findings, f)?;
+    }
+    if more > 0 {
+        let than = if most == 0 { "" } else { " more" };
+        writeln!(
+            f,
+            "<p class=\"soft\">{more}{than}, in the report as JSON</p>"
+        )?;
+    }
+    Ok(())
+}
+
+fn table(findings: &[&ReportedFinding], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(
         f,
-        "<h3>{title}</h3>\n<div class=\"wide\"><table><thead><tr><th>severity</th>\
+        "<div class=\"wide\"><table><thead><tr><th>severity</th>\
          <th>vulnerability</th><th>package</th><th>installed</th><th>fixed in</th><th>platform</th>\
          <th>open since</th></tr></thead><tbody>"
     )?;

@@ -15,6 +15,8 @@ use text::{Text, Time, tone};
 /// After how many seconds a page is fetched anew.
 const REFRESH: u32 = 10;
 const STYLE: &str = include_str!("page.css");
+/// The most findings that a page lists. A browser draws some megabytes, not hundreds.
+const MAX_LISTED: usize = 8000;
 
 /// A page that shows how things stand with a registry: the report of the last cycle, and what goes on.
 #[derive(Debug, Clone, Copy)]
@@ -209,11 +211,34 @@ fn images(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if images.is_empty() {
         writeln!(f, "<p class=\"soft\">There is none.</p>")?;
     }
+    let most = most_listed(&images);
     for image in images {
-        image::write(image, f)?;
+        image::write(image, most, f)?;
     }
     writeln!(f, "</section>")?;
     write_left_out(&left_out, f)
+}
+
+/// How many findings each list of an image may show, the same for all of them, so that together
+/// they are not too many.
+fn most_listed(images: &[&ImageReport]) -> usize {
+    let lists = || {
+        let lists = images
+            .iter()
+            .flat_map(|image| [&image.left_findings, &image.fixed_findings]);
+        lists.map(Vec::len)
+    };
+    let fits = |most: usize| lists().map(|len| len.min(most)).sum::<usize>() <= MAX_LISTED;
+    let (mut low, mut high) = (0, lists().max().unwrap_or_default());
+    while low < high {
+        let middle = low.saturating_add(high.saturating_sub(low).div_ceil(2));
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle.saturating_sub(1);
+        }
+    }
+    low
 }
 
 fn write_left_out(left_out: &[&ImageReport], f: &mut fmt::Formatter<'_>) -> fmt::Result {
