@@ -45,7 +45,7 @@ impl<R> Guard<R> {
         }
     }
 
-    fn check(&mut self, mut bytes: &[u8]) -> std::result::Result<(), Excess> {
+    pub(super) fn check(&mut self, mut bytes: &[u8]) -> std::result::Result<(), Excess> {
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.left = self
             .left
@@ -84,16 +84,24 @@ impl<R> Guard<R> {
 
     /// Reads on in a text of which `len` bytes have gone by, to its end, and returns the rest.
     fn inside<'b>(&mut self, len: usize, bytes: &'b [u8]) -> std::result::Result<&'b [u8], Excess> {
-        let mut rest = bytes.iter();
-        for byte in rest.by_ref() {
-            if self.escaped {
-                self.escaped = false;
-            } else if *byte == b'\\' {
-                self.escaped = true;
-            } else if *byte == b'"' {
+        let mut rest = bytes;
+        if std::mem::take(&mut self.escaped) {
+            rest = rest.split_first().map_or(rest, |(_, rest)| rest);
+        }
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            let Some((found, behind)) = rest.get(at..).and_then(<[u8]>::split_first) else {
+                break;
+            };
+            if *found == b'"' {
                 self.text = None;
-                return Ok(rest.as_slice());
+                return Ok(behind);
             }
+            // What is escaped may be in the next piece.
+            let Some((_, behind)) = behind.split_first() else {
+                self.escaped = true;
+                break;
+            };
+            rest = behind;
         }
         let len = len.saturating_add(bytes.len());
         if len > MAX_TEXT {

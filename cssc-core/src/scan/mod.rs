@@ -27,9 +27,9 @@ const SCHEMA_VERSION: u64 = 2;
 /// What Trivy found in the OS packages of an image: the part of its JSON report that decides.
 ///
 /// Reads what `trivy image --format json` writes (schema version 2), from version 0.20 on, best
-/// with `--scanners vuln --pkg-types os --list-all-pkgs`. The report is read as a stream: only
-/// the findings in OS packages, the names and versions of these packages and a few facts about the
-/// image are kept. Unknown fields are ignored, and null or missing lists are empty ones.
+/// with `--scanners vuln --pkg-types os --list-all-pkgs`. Only the findings in OS packages, the
+/// names and versions of these packages and a few facts about the image are kept. Unknown fields
+/// are ignored, and null or missing lists are empty ones.
 ///
 /// ```
 /// use cssc_core::ScanReport;
@@ -78,10 +78,11 @@ impl ScanReport {
     ///
     /// As [`from_reader`](Self::from_reader), but for a reader that fails.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, ScanError> {
-        Self::from_reader(bytes)
+        read::read_slice(bytes, Self::DEFAULT_LIMIT)
     }
 
-    /// Reads a report from a stream, of at most [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes.
+    /// Reads a report from a stream, of at most [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes. Of a
+    /// report of up to 128 MiB the text is held while it is read, which is much faster.
     ///
     /// # Errors
     ///

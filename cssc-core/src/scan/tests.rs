@@ -348,6 +348,36 @@ proptest! {
         }
     }
 
+    /// Read as a whole or piece by piece, damaged or not.
+    #[test]
+    fn both_ways_of_reading_agree(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:\\\\\\0 \n\xff".to_vec())), 0..3),
+        findings in some_findings(),
+        deep in 0_usize..200,
+        limit in 100_u64..5000,
+    ) {
+        let mut report = report(&findings);
+        report["Unheard Of"] = (0..deep).fold(json!("\"\\"), |inner, _| json!([inner]));
+        let mut bytes = report.to_string().into_bytes();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let slow = read::read_stream(&*bytes, limit);
+        let whole = read::read_slice(&bytes, limit);
+        let held = ScanReport::from_reader_with_limit(&*bytes, limit);
+        // Of two things wrong with a report a large piece may show the later one first.
+        if slow.as_ref().is_err_and(|error| error.kind() == ScanErrorKind::TooLarge) {
+            prop_assert!(whole.is_err() && held.is_err());
+        } else {
+            // The place of an error can be one character off.
+            let kind = |error: ScanError| error.kind();
+            let slow = slow.map_err(kind);
+            prop_assert_eq!(&whole.map_err(kind), &slow);
+            prop_assert_eq!(held.map_err(kind), slow);
+        }
+    }
+
     #[test]
     fn unknown_fields_change_nothing(value in json_value(), place in 0..6) {
         let plain = report(&[finding()]);
