@@ -3,6 +3,7 @@
 //! The peer checks no bound and keeps what it reads as strings. Both answers are compared before
 //! they are timed.
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ struct Package {
 #[serde(rename_all = "PascalCase")]
 struct Vulnerability {
     #[serde(rename = "VulnerabilityID")]
-    vulnerability_id: String,
+    id: String,
     pkg_name: String,
     installed_version: String,
     fixed_version: Option<String>,
@@ -75,7 +76,8 @@ fn report(megabytes: usize) -> String {
         if at > 0 {
             text.push(',');
         }
-        text += &format!(
+        let _ = write!(
+            text,
             "\n        {{\n          \"VulnerabilityID\": \"CVE-2024-{at}\",\n          \"PkgName\": \
              \"lib{}\",\n          \"InstalledVersion\": \"2.36-9\",\n          \"FixedVersion\": \
              \"2.36-10\",\n          \"Title\": \"a flaw\",\n          \"Description\": \"{}\",\n          \
@@ -106,13 +108,13 @@ fn read(criterion: &mut Criterion) {
     assert_eq!(ours.packages().len(), result.packages.len());
     let text_of = |one: &Vulnerability| {
         let Vulnerability {
-            vulnerability_id,
+            id,
             pkg_name,
             installed_version,
             fixed_version,
             severity,
         } = one;
-        format!("{vulnerability_id} {pkg_name} {installed_version} {fixed_version:?} {severity}")
+        format!("{id} {pkg_name} {installed_version} {fixed_version:?} {severity}")
     };
     let mut theirs: Vec<String> = result.vulnerabilities.iter().map(text_of).collect();
     theirs.sort_unstable();

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`policy_artifact`] | the policy as it is kept in the registry itself |
 //! | [`policy_source`] | where a cycle reads the policy: the registry, a file, a closure |
+//! | [`relay`] | the registry that is served to tools: none of them touches another |
 //! | [`tool`] | Trivy, Copa, Buildah or any program, as child processes |
 //! | [`step`] | performs one step of a cycle: the scan of an image, its patch … |
 //! | [`state`] | workflows, cycles, runs and logs: in SQLite, or in memory |
@@ -19,7 +20,8 @@
 //! | [`story`] | what a registry alone tells of an image and its patches |
 //! | [`workflow`] | create, update, show, list, cancel and delete a workflow |
 //!
-//! Everything blocks: threads, no runtime. Nothing is global.
+//! Calls block; only the relay and the monitor, which serve HTTP, have a runtime of their own.
+//! Nothing is global.
 //!
 //! # Features
 //!
@@ -34,8 +36,10 @@ pub mod policy_artifact;
 pub mod policy_source;
 mod private;
 pub mod records;
+pub mod relay;
 pub mod reports;
 pub mod runner;
+mod server;
 pub mod state;
 pub mod step;
 pub mod story;

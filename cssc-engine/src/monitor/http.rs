@@ -1,32 +1,44 @@
-//! Just enough of an HTTP server for those who watch.
+//! What those who watch are answered.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
 
 use super::Monitor;
+use crate::server::{self, Content, Handler, Limits};
 use crate::tool::StopToken;
 
-/// How much of a request is read.
-const MAX_REQUEST: usize = 8 * 1024;
-/// How many clients are answered at the same time. One more, and the oldest has to go: who is
-/// slow delays nobody.
-const MAX_CLIENTS: usize = 128;
-/// How long one client may take in all.
+/// How long a client may take for each part of its request.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// How often clients are looked after, and the wish to stop is.
-const CHECK: Duration = Duration::from_millis(10);
+/// What clients may take. One more, and the oldest that waits has to go.
+const LIMITS: Limits = Limits {
+    connections: 128,
+    head_bytes: 8 << 10,
+    head: TIME_LIMIT,
+    idle: TIME_LIMIT,
+    stalled: TIME_LIMIT,
+    keep_alive: false,
+};
+/// How often the wish to stop is looked for.
+const CHECK: Duration = Duration::from_millis(200);
 
-/// Answers `/healthz` and `/metrics` until it is told to stop.
+/// Answers `/healthz` and `/metrics` until it is to stop.
 ///
-/// Whoever reaches the address may read both; they tell numbers, no names of images. One thread
+/// All who reach the address may read both; they tell numbers, no names of images. One thread
 /// serves all clients, none waits for another, and there is a limit to their number, their time
 /// and what they send.
 #[derive(Debug)]
 pub struct MonitorServer {
     listener: TcpListener,
+    runtime: Runtime,
 }
 
 impl MonitorServer {
@@ -36,9 +48,9 @@ impl MonitorServer {
     ///
     /// Fails when the address is not of this machine, or is taken.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
+        Ok(Self { listener, runtime })
     }
 
     /// Where it listens.
@@ -52,148 +64,97 @@ impl MonitorServer {
 
     /// Answers until `stop` says so; to be given a thread.
     pub fn run(&self, monitor: &Monitor, stop: &StopToken) {
-        let mut clients = VecDeque::new();
-        while !stop.is_stopped() {
-            for _ in 0..MAX_CLIENTS {
-                let Ok((stream, _)) = self.listener.accept() else {
-                    break;
-                };
-                if stream.set_nonblocking(true).is_ok() {
-                    clients.push_back(Client::new(stream));
-                }
-            }
-            // First, so that whoever is done makes room.
-            clients.retain_mut(|client| client.go_on(monitor).is_ok());
-            while clients.len() > MAX_CLIENTS {
-                clients.pop_front();
-            }
-            thread::sleep(CHECK);
-        }
+        let (sender, questions) = mpsc::channel(1);
+        let serve = server::serve(&self.listener, Arc::new(Questions(sender)), LIMITS);
+        let answer = answer_all(questions, monitor, stop);
+        self.runtime.block_on(server::first(serve, answer));
     }
 }
 
-/// A client whose request is being read, or who is being answered.
-#[derive(Debug)]
-struct Client {
-    stream: TcpStream,
-    since: Instant,
-    request: Vec<u8>,
-    /// What is still to be written.
-    answer: Option<VecDeque<u8>>,
+/// A request, and where its answer goes.
+type Question = (Method, String, oneshot::Sender<Response<Content>>);
+
+/// Hands requests to the thread that has the monitor.
+struct Questions(mpsc::Sender<Question>);
+
+impl Handler for Questions {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Content> {
+        let (sender, answer) = oneshot::channel();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        // No answer comes only when all ends.
+        let _ = self.0.send((method, path, sender)).await;
+        answer
+            .await
+            .unwrap_or_else(|_| Response::new(Content::Whole(Bytes::new())))
+    }
 }
 
-/// The client is answered, or is not worth waiting for.
-struct Over;
-
-impl Client {
-    fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            since: Instant::now(),
-            request: Vec::new(),
-            answer: None,
-        }
-    }
-
-    /// Reads and writes as much as can be without waiting.
-    fn go_on(&mut self, monitor: &Monitor) -> Result<(), Over> {
-        if self.since.elapsed() >= TIME_LIMIT {
-            return Err(Over);
-        }
-        if self.answer.is_none() && self.read()? {
-            self.answer = Some(answer(&self.request, monitor).into());
-        }
-        if let Some(rest) = &mut self.answer {
-            while !rest.is_empty() {
-                let written = match self.stream.write(rest.make_contiguous()) {
-                    Ok(0) => return Err(Over),
-                    result => ready(result)?,
-                };
-                let Some(written) = written else {
-                    return Ok(());
-                };
-                rest.drain(..written);
+/// Answers until `stop` says so.
+async fn answer_all(mut questions: mpsc::Receiver<Question>, monitor: &Monitor, stop: &StopToken) {
+    let mut look = tokio::time::interval(CHECK);
+    while !stop.is_stopped() {
+        let work = async {
+            while let Some((method, path, client)) = questions.recv().await {
+                // The client may be gone.
+                let _ = client.send(answer(&method, &path, monitor));
             }
-            let _ = self.stream.shutdown(Shutdown::Write);
-            return Err(Over);
-        }
-        Ok(())
-    }
-
-    /// Whether the head of the request is there. All of it is read, so that closing the
-    /// connection does not take the answer away.
-    fn read(&mut self) -> Result<bool, Over> {
-        let mut piece = [0; 1024];
-        while !self.request.windows(4).any(|end| end == b"\r\n\r\n") {
-            let read = match self.stream.read(&mut piece) {
-                Ok(0) => return Err(Over),
-                result => ready(result)?,
-            };
-            let Some(read) = read else { return Ok(false) };
-            if self.request.len().saturating_add(read) > MAX_REQUEST {
-                return Err(Over);
-            }
-            self.request
-                .extend_from_slice(piece.get(..read).unwrap_or_default());
-        }
-        Ok(true)
+        };
+        let again = async {
+            look.tick().await;
+        };
+        server::first(work, again).await;
     }
 }
 
-/// How many bytes went; none if that has to wait.
-fn ready(result: io::Result<usize>) -> Result<Option<usize>, Over> {
-    match result {
-        Ok(count) => Ok(Some(count)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-        Err(_) => Err(Over),
-    }
-}
-
-fn answer(request: &[u8], monitor: &Monitor) -> Vec<u8> {
+fn answer(method: &Method, path: &str, monitor: &Monitor) -> Response<Content> {
     const PLAIN: &str = "text/plain; charset=utf-8";
-    let line = request
-        .split(|byte| *byte == b'\r')
-        .next()
-        .unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split(' ');
-    let method = words.next().unwrap_or_default();
-    let path = words.next().unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default();
-    let (status, kind, body) = match (method, path) {
-        ("GET" | "HEAD", "/healthz") => match monitor.health() {
-            Ok(()) => ("200 OK", PLAIN, "ok\n".to_owned()),
-            Err(reason) => ("503 Service Unavailable", PLAIN, format!("{reason}\n")),
-        },
-        ("GET" | "HEAD", "/metrics") => (
-            "200 OK",
-            "text/plain; version=0.0.4; charset=utf-8",
-            monitor.metrics(),
-        ),
-        ("GET" | "HEAD", "/") => ("200 OK", "text/html; charset=utf-8", monitor.page()),
-        ("GET" | "HEAD", _) => {
-            let body = "try /, /healthz or /metrics\n".to_owned();
-            ("404 Not Found", PLAIN, body)
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let (status, kind, body) = match path {
+        _ if !is_read => {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            (status, PLAIN, "only GET\n".to_owned())
         }
-        _ => ("405 Method Not Allowed", PLAIN, "only GET\n".to_owned()),
+        "/healthz" => match monitor.health() {
+            Ok(()) => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+            Err(reason) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                (status, PLAIN, format!("{reason}\n"))
+            }
+        },
+        "/metrics" => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            (StatusCode::OK, kind, monitor.metrics())
+        }
+        "/" => (StatusCode::OK, "text/html; charset=utf-8", monitor.page()),
+        _ => {
+            let body = "try /, /healthz or /metrics\n".to_owned();
+            (StatusCode::NOT_FOUND, PLAIN, body)
+        }
     };
-    let length = body.len();
-    let allow = if status.starts_with("405") {
-        "Allow: GET, HEAD\r\n"
+    let length = HeaderValue::from(body.len());
+    let body = if *method == Method::HEAD {
+        Bytes::new()
     } else {
-        ""
+        body.into()
     };
-    let body = if method == "HEAD" { "" } else { &body };
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}\
-         Connection: close\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let mut answer = Response::new(Content::Whole(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_LENGTH, length);
+    if !is_read {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    answer
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
     use cssc_core::cycle::Interrupt;
 
@@ -240,7 +201,7 @@ mod tests {
             for (request, status) in [
                 ("GET /secret HTTP/1.1\r\n\r\n", "404"),
                 ("POST /healthz HTTP/1.1\r\n\r\n", "405"),
-                ("nonsense\r\n\r\n", "405"),
+                ("nonsense\r\n\r\n", "400"),
             ] {
                 let answer = get(address, request);
                 assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
@@ -249,7 +210,7 @@ mod tests {
             let _ = flood.write_all(&vec![b'a'; 100_000]);
             let mut rest = Vec::new();
             let _ = flood.read_to_end(&mut rest);
-            assert!(rest.is_empty());
+            assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"));
         });
     }
 
@@ -272,7 +233,7 @@ mod tests {
     #[test]
     fn slow_clients_delay_nobody() {
         served("127.0.0.1:0", |address, _| {
-            let slow: Vec<TcpStream> = (0..MAX_CLIENTS * 2)
+            let slow: Vec<TcpStream> = (0..LIMITS.connections * 2)
                 .map(|_| {
                     let mut stream = TcpStream::connect(address).unwrap();
                     stream.write_all(b"GET /healthz HT").unwrap();

@@ -218,7 +218,7 @@ mod tests {
     fn report() -> CycleReport {
         let json = r#"{"version": 1, "cycle": "20260107T093000Z-3f2a", "status": "Succeeded",
             "cause": "immediate", "started": null, "finished": "2026-01-07T09:40:00Z",
-            "problem": null, "databases": [], "residue": [],
+            "problem": null, "databases": [],
             "summary": {"images": 1, "queued": 0, "running": 0, "patched": 0, "clean": 0,
                 "vulnerable": 1, "endOfLife": 0, "unsupported": 0, "failed": 0, "canceled": 0,
                 "leftOut": 0, "published": 0},

@@ -112,6 +112,11 @@ impl DockerRegistry {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Where it keeps what it was given.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// Goes away, as a machine does that loses its power.
     pub(crate) fn stop(&mut self) {
         let _ = self.process.kill();
@@ -218,8 +223,9 @@ pub(crate) fn write_layout(directory: &Path, tag: &str, content: &str) {
     let diff_id = cssc_registry::digest::of(&layer);
     let config = json!({
         "architecture": "amd64", "os": "linux",
-        "config": {"Cmd": ["sh"]},
-        "history": [{"created_by": "a test", "comment": content}],
+        // In the environment, which a patcher sees of it too.
+        "config": {"Cmd": ["sh"], "Env": [format!("STANDIN={content}")]},
+        "history": [{"created_by": "a test"}],
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     });
     let manifest = json!({
