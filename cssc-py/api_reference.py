@@ -49,8 +49,11 @@ def shape(kind: Any) -> str:
         return "None"
     if not kind.__name__.startswith("_"):
         return str(kind.__name__)
-    fields = get_type_hints(kind).items()
-    return "{" + ", ".join(f'"{name}": {shape(field)}' for name, field in fields) + "}"
+    fields = [
+        f'"{name}": {shape(field)}' + ("" if name in kind.__required_keys__ else " (may be absent)")
+        for name, field in get_type_hints(kind).items()
+    ]
+    return "{" + ", ".join(fields) + "}"
 
 
 def describe_cycle(name: str) -> list[str]:

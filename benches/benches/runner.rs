@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cssc_core::Registry;
@@ -20,9 +21,9 @@ use cssc_core::plan::ImageLimit;
 use cssc_core::workflow::WorkflowSettings;
 use cssc_engine::runner::{Runner, RunnerSettings};
 use cssc_engine::state::SqliteState;
-use cssc_engine::tool::{Access, Copa, StopToken, ToolOptions, Trivy};
+use cssc_engine::tool::{Copa, StopToken, ToolOptions, Trivy};
 use cssc_registry::testing::TestRegistry;
-use cssc_registry::{OciOptions, OciRegistry};
+use cssc_registry::{OciOptions, OciRegistry, RegistryClient};
 use support::{policy, scanner, server};
 
 const IMAGES: usize = 2_000;
@@ -35,6 +36,7 @@ const TARGET: f64 = 1.2;
 fn cycle(server: &TestRegistry, scanner: &Path, folder: &Path) -> Duration {
     let host: Registry = server.host().parse().expect("a valid host");
     let registry = OciRegistry::new(&host, OciOptions::default().anonymous()).expect("a client");
+    let registry: Arc<dyn RegistryClient> = Arc::new(registry);
     let state = SqliteState::open(folder.join("state.db")).expect("a state file");
     let mut workflow = WorkflowSettings::default();
     workflow.limit = Some(ImageLimit::NONE);
@@ -54,7 +56,7 @@ fn cycle(server: &TestRegistry, scanner: &Path, folder: &Path) -> Duration {
         scanner: &Trivy::new(ToolOptions::new(scanner)),
         // Never called: nothing is to be patched.
         patchers: &Copa::new(ToolOptions::new(scanner)),
-        access: &Access::default(),
+        tooling: None,
         settings: &settings,
     };
     let begun = Instant::now();

@@ -9,6 +9,7 @@ mod support;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -23,8 +24,8 @@ use cssc_engine::finish::finish;
 use cssc_engine::records::Records;
 use cssc_engine::runner::{Runner, RunnerError, RunnerSettings};
 use cssc_engine::state::MemoryState;
-use cssc_engine::tool::{Access, Copa, StopToken, ToolOptions, Trivy};
-use cssc_registry::{ListOptions, OciOptions, OciRegistry};
+use cssc_engine::tool::{Copa, StopToken, ToolOptions, Trivy};
+use cssc_registry::{OciOptions, OciRegistry, RegistryClient};
 use support::{policy, scanner, server};
 
 struct World {
@@ -34,8 +35,9 @@ struct World {
 }
 
 impl World {
-    fn client(&self) -> OciRegistry {
-        OciRegistry::new(&self.host, OciOptions::default().anonymous()).expect("a client")
+    fn client(&self) -> Arc<dyn RegistryClient> {
+        let options = OciOptions::default().anonymous();
+        Arc::new(OciRegistry::new(&self.host, options).expect("a client"))
     }
 
     /// Has a runner with a state of its own work.
@@ -63,7 +65,7 @@ impl World {
             scanner: &Trivy::new(ToolOptions::new(&self.scanner)),
             // Never called: nothing is to be patched.
             patchers: &Copa::new(ToolOptions::new(&self.scanner)),
-            access: &Access::default(),
+            tooling: None,
             settings: &settings,
         })
         .expect("a cycle")
@@ -115,14 +117,12 @@ impl World {
             .map(|number| fs::read(path(&format!("{number}.json"))).expect("a result"))
             .map(|text| ShardResult::from_slice(&text).expect("a result"))
             .collect();
-        let list = ListOptions::default();
         let now = std::time::SystemTime::now().into();
         let report = finish(
-            &self.client(),
+            &*self.client(),
             &document,
             &results,
             &Records::default(),
-            &list,
             now,
         );
         let report = report.expect("a report");
@@ -162,7 +162,6 @@ fn large_document(images: u32) -> (usize, f64) {
             digest: digest(number),
             size: 50 << 20,
             patch: None,
-            candidate: None,
         }],
         unselected: Vec::new(),
         latest_patch: None,

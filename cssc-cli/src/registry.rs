@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cssc_core::policy::Lints;
@@ -13,8 +14,6 @@ use cssc_registry::{
     Credential, InventoryRegistry, InventorySource, LayoutRegistry, ListOptions, ListProgress,
     OciOptions, OciRegistry, RegistryAddress, RegistryClient, RegistryError, list_all,
 };
-
-use cssc_engine::tool::Access;
 
 use crate::args::RegistryArgs;
 use crate::exit::Failure;
@@ -55,7 +54,8 @@ impl RegistryArgs {
             .timeout(self.list_timeout)
     }
 
-    fn oci_options(&self, login: Option<&(String, String)>) -> OciOptions {
+    /// How registries are asked, with the logins that this user has.
+    pub(crate) fn oci_options(&self) -> OciOptions {
         let mut options = OciOptions::default()
             .concurrency(self.concurrency)
             .timeout(self.timeout)
@@ -63,9 +63,6 @@ impl RegistryArgs {
             .insecure_skip_tls_verify(self.insecure_skip_tls_verify);
         if let Some(path) = &self.ca_file {
             options = options.ca_file(path);
-        }
-        if let Some((username, password)) = login {
-            options = options.credential(Credential::password(username, password));
         }
         if self.verbose {
             options = options.observer(|request| output::note(&request.to_string()));
@@ -105,18 +102,16 @@ fn read_password() -> Result<String, Failure> {
 /// A registry to ask.
 pub(crate) struct Registry {
     location: RegistryAddress,
-    client: Box<dyn RegistryClient>,
+    client: Arc<dyn RegistryClient>,
     list_options: ListOptions,
     /// All there is to know, when the registry is an inventory: nothing is listed, or copied.
     inventory: Option<Inventory>,
-    access: Access,
 }
 
 impl Registry {
     pub(crate) fn open(args: &RegistryArgs) -> Result<Self, Failure> {
         let mut inventory = None;
-        let mut login = None;
-        let client: Box<dyn RegistryClient> = match &args.registry {
+        let client: Arc<dyn RegistryClient> = match &args.registry {
             RegistryAddress::Inventory(source) => {
                 let registry = match source {
                     InventorySource::File(path) => InventoryRegistry::open(path)?,
@@ -125,12 +120,21 @@ impl Registry {
                     }
                 };
                 inventory = Some(registry.inventory().clone());
-                Box::new(registry)
+                Arc::new(registry)
             }
-            RegistryAddress::Layout(path) => Box::new(LayoutRegistry::open(path)?),
+            RegistryAddress::Layout(path) => Arc::new(LayoutRegistry::open(path)?),
             RegistryAddress::Registry(name) => {
-                login = args.login()?;
-                Box::new(OciRegistry::new(name, args.oci_options(login.as_ref()))?)
+                let login = args.login()?;
+                let options = args.oci_options();
+                Arc::new(OciRegistry::new(
+                    name,
+                    match login {
+                        Some((user, password)) => {
+                            options.credential(Credential::password(user, password))
+                        }
+                        None => options,
+                    },
+                )?)
             }
         };
         Ok(Self {
@@ -138,7 +142,6 @@ impl Registry {
             client,
             list_options: args.list_options(),
             inventory,
-            access: access(args, login),
         })
     }
 
@@ -157,15 +160,14 @@ impl Registry {
         match &self.location {
             RegistryAddress::Registry(host) => Ok(host),
             other => Err(Failure::new(format!(
-                "cycles run on registries that tools can pull from and push to, which `{other}` \
-                 is not"
+                "cycles run on registries, which `{other}` is not"
             ))),
         }
     }
 
-    /// How tools reach the registry.
-    pub(crate) fn access(&self) -> &Access {
-        &self.access
+    /// The client, for what shares it with threads of its own.
+    pub(crate) fn shared_client(&self) -> &Arc<dyn RegistryClient> {
+        &self.client
     }
 
     pub(crate) fn client(&self) -> &dyn RegistryClient {
@@ -229,26 +231,6 @@ impl Registry {
             "`{}` has no stored policy: push one with `cssc policy push`",
             self.location
         ))
-    }
-}
-
-/// Tools get the login of the arguments or of the environment; what docker and podman have stored
-/// they find themselves.
-fn access(args: &RegistryArgs, login: Option<(String, String)>) -> Access {
-    let mut access = Access::default().insecure(args.plain_http || args.insecure_skip_tls_verify);
-    if let Some(path) = &args.ca_file {
-        access = access.ca_file(path);
-    }
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some((username, password)) = login {
-        return access.login(username, password);
-    }
-    if let Some(token) = variable("CSSC_REGISTRY_TOKEN") {
-        return access.token(token);
-    }
-    match variable("CSSC_REGISTRY_USERNAME").zip(variable("CSSC_REGISTRY_PASSWORD")) {
-        Some((username, password)) => access.login(username, password),
-        None => access,
     }
 }
 

@@ -250,10 +250,10 @@ fn everything_is_attached_and_signed_before_the_tag_is_there() {
     assert_eq!(words[5..], ["2", "5"]);
 }
 
-/// The cycle that made a patch has attached what is in it, so that later cycles pull no layer; what
-/// somebody else attached counts for nothing.
+/// What is attached to a patch says nothing to a scan, whoever attached it: an SBOM without packages
+/// would make a vulnerable patch look clean.
 #[test]
-fn a_patch_is_scanned_by_the_sbom_that_was_attached_to_it_and_by_no_other() {
+fn an_attached_sbom_is_never_scanned() {
     if !has_tools(&["olareg", "skopeo", "python3"]) {
         return;
     }
@@ -267,24 +267,21 @@ fn a_patch_is_scanned_by_the_sbom_that_was_attached_to_it_and_by_no_other() {
     };
     assert!(place.run("").status.success());
     calls();
-    assert!(place.run("").status.success());
-    assert_eq!(calls(), "trivy sbom\n");
-
     let digest = place.digest("3.11-1").unwrap();
-    let referrers = place.referrers(&digest).into_iter();
-    let ours = referrers.filter(|referrer| referrer.artifact_type == KINDS[0]);
-    for referrer in ours {
-        let reference = Reference::Digest(referrer.descriptor.digest);
-        place.client.delete(&python(), &reference).unwrap();
-    }
+    let ours = place.referrers(&digest).into_iter();
+    let ours: Vec<_> = ours.filter(|one| one.artifact_type == KINDS[0]).collect();
+    assert_eq!(ours.len(), 1);
+    // With the annotations of the cycle itself, in its place.
+    let reference = Reference::Digest(ours[0].descriptor.digest.clone());
+    place.client.delete(&python(), &reference).unwrap();
     let manifest = place
         .client
         .get_manifest(&python(), &Reference::Digest(digest.clone()));
-    let theirs = Artifact::new(KINDS[0])
-        .layer(KINDS[0], r#"{"bomFormat": "CycloneDX"}"#)
-        .annotation("dev.cssc.patch.cycle", "20200101T000000Z-0000")
+    let forged = Artifact::new(KINDS[0])
+        .layer(KINDS[0], r#"{"bomFormat": "CycloneDX", "components": []}"#)
+        .annotations(ours[0].annotations.clone())
         .subject(manifest.unwrap().descriptor());
-    attach(&place.client, &python(), &theirs, ReferrersFallback::Never).unwrap();
+    attach(&place.client, &python(), &forged, ReferrersFallback::Never).unwrap();
     assert!(place.run("").status.success());
     assert_eq!(calls(), format!("trivy python:{digest}\n"));
 }

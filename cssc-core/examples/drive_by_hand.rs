@@ -9,7 +9,7 @@ use std::io::Write;
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform, DiscardOutcome, NextStep,
+    Cause, Comparison, CopyOutcome, CycleId, CycleImage, CycleOptions, CyclePlatform, NextStep,
     PatchOutcome, PlanOutcome, PublishOutcome, ScanOutcome, Step, StepFailure, StepOutcome,
     VerifyOutcome,
 };
@@ -79,8 +79,8 @@ fn perform(step: &Step) -> Result<StepOutcome, Box<dyn std::error::Error>> {
             }
             .into()
         }
-        Step::Publish(_) => PublishOutcome::Published(digest('9')?).into(),
-        Step::Discard(_) => DiscardOutcome::Removed.into(),
+        Step::Copy(_) => CopyOutcome::Copied(digest('9')?).into(),
+        Step::Publish(_) => PublishOutcome::Published.into(),
         _ => StepFailure::permanent("this runner knows no such step").into(),
     })
 }
@@ -110,7 +110,6 @@ fn image(tag: &str, digit: char) -> Result<CycleImage, Box<dyn std::error::Error
             platform: "linux/amd64".parse()?,
             digest: digest(digit)?,
             patch: None,
-            candidate: None,
             size: 0,
         }],
         unselected: Vec::new(),

@@ -1,4 +1,5 @@
-//! Laws of a cycle: random plans, outcomes, cancellations and crashes at every step.
+//! Laws of a cycle: random plans, options, outcomes, cancellations, and crashes at every step that
+//! may lose what the relay held.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -6,23 +7,24 @@
     reason = "a test fails loudly, and its numbers are small"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Attach, AttestOutcome, Cause, Comparison, CycleErrorKind, CycleId, CycleImage,
-    CycleOptions, CyclePlan, CyclePlatform, CycleRecord, DiscardOutcome, Exchange, ImageOutcome,
-    Interrupt, LatestPatch, LeftOut, LeftOutReason, NextStep, PatchOutcome, PlanOutcome,
-    PlatformPatch, PublishContent, PublishOutcome, PublishStep, RecordChange, RowStatus, Run,
-    RunId, ScanOutcome, Status, StatusRow, Step, StepFailure, StepKind, StepOutcome, Task,
-    TestOutcome, VerifyOutcome, candidate_of,
+    Assignment, Attach, AttestOutcome, AttestStep, BegunPublication, Candidate, Cause, Comparison,
+    CopyContent, CopyOutcome, CopyStep, CycleErrorKind, CycleId, CycleImage, CycleOptions,
+    CyclePlan, CyclePlatform, CycleRecord, ImageOutcome, Interrupt, LatestPatch, LeftOut,
+    LeftOutReason, ManifestReplacement, NextStep, PatchOutcome, PatchRefusal, PlanOutcome,
+    PlatformPatch, PublishOutcome, PublishStep, RecordChange, RowStatus, Run, RunId, ScanOutcome,
+    SignOutcome, SignStep, Status, StatusRow, Step, StepFailure, StepKind, StepOutcome, Task,
+    TestOutcome, Until, VerifyOutcome,
 };
 use cssc_core::inventory::{ListingError, UnavailableKind};
-use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
-use cssc_core::{Digest, Evidence, ScanReport, Tag};
+use cssc_core::scan::{Finding, ImageMismatch, ScanSkip, ScanVerdict, Severity};
+use cssc_core::workflow::WorkflowSettings;
+use cssc_core::{Cycle, Digest, Evidence, ScanReport};
 use proptest::prelude::*;
 
 /// What happens in a simulation besides the work.
@@ -32,44 +34,117 @@ struct Script {
     seed: u64,
     images: u32,
     jobs: u32,
-    verify: bool,
+    attempts: u32,
+    asked: Asked,
+    /// How often the runner may die over a step. Without an end every step is done some day.
+    interruptions: Option<u32>,
     /// What is done next, one number a step: crash, cancel, hold or finish work.
     moves: Vec<u8>,
 }
 
-fn scripts() -> impl Strategy<Value = Script> {
+/// What is asked of the cycle.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is set by itself")]
+struct Asked {
+    verify: bool,
+    test: bool,
+    attach: bool,
+    sign: bool,
+    adopt: bool,
+    until: Option<Until>,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let until = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Until::Scan)),
+        2 => Just(Some(Until::Verify)),
+    ];
+    (any::<[bool; 5]>(), until).prop_map(|([verify, test, attach, sign, adopt], until)| Asked {
+        verify,
+        test,
+        attach,
+        sign,
+        adopt,
+        until,
+    })
+}
+
+/// Scripts under which every step is done some day; otherwise a candidate may be lost, and a runner
+/// may die, more often than the cycle puts up with.
+fn scripts(is_patient: bool) -> impl Strategy<Value = Script> {
     let moves = proptest::collection::vec(any::<u8>(), 0..400);
-    (any::<u64>(), 0..6_u32, 1..4_u32, any::<bool>(), moves).prop_map(
-        |(seed, images, jobs, verify, moves)| Script {
+    let interruptions = if is_patient {
+        Just(None).boxed()
+    } else {
+        (0..4_u32).prop_map(Some).boxed()
+    };
+    let numbers = (0..6_u32, 1..4_u32, 1..5_u32);
+    (any::<u64>(), numbers, asked(), interruptions, moves).prop_map(
+        |(seed, (images, jobs, attempts), asked, interruptions, moves)| Script {
             seed,
             images,
             jobs,
-            verify,
+            attempts,
+            asked,
+            interruptions,
             moves,
         },
     )
 }
 
-/// The registry, the state file and the runner, all simulated.
+/// What a manifest in the registry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Manifest {
+    /// That of a candidate.
+    Candidate,
+    /// An index with other manifests in it than the original's.
+    Index(Vec<ManifestReplacement>),
+}
+
+/// The relay, the registry, the state file and the runner, all simulated.
 struct World {
     script: Script,
     cycle: Cycle,
     now: DateTime<Utc>,
     /// Work in the hands of the runner.
     held: Vec<Assignment>,
+    /// The candidates that the relay holds, and the runs that made them.
+    relay: BTreeMap<Digest, RunId>,
+    /// How often each run has lost a candidate.
+    lost: BTreeMap<RunId, u32>,
+    crashes: u32,
+    /// Those that were found to be good enough for some image.
+    verified: BTreeSet<Digest>,
+    /// Those that have passed their test.
+    tested: BTreeSet<Digest>,
+    /// The registry: what this cycle has copied, with or without a tag.
+    manifests: BTreeMap<Digest, Manifest>,
+    attested: BTreeSet<Digest>,
+    signed: BTreeSet<Digest>,
     /// Tag to digest.
     tags: BTreeMap<String, Digest>,
     /// Tags that stood at the beginning.
     foreign: BTreeMap<String, Digest>,
     images_made: u32,
-    reported: BTreeMap<(RunId, StepKind), u32>,
+    reported: BTreeMap<Turn, u32>,
     stored_cycle: Option<CycleRecord>,
     stored_plan: Option<CyclePlan>,
     stored_runs: BTreeMap<RunId, Run>,
     canceled: bool,
     published: BTreeMap<String, u32>,
-    /// The manifests that an index which was published holds, by its digest.
-    indexes: BTreeMap<Digest, Vec<Exchange>>,
+}
+
+/// A step that a run comes to, and the tag that it is about.
+type Turn = (RunId, StepKind, Option<String>);
+
+fn turn_of(work: &Assignment) -> Turn {
+    let tag = match &work.step {
+        Step::Sign(step) => Some(step.tag.to_string()),
+        Step::Publish(step) => Some(step.tag.to_string()),
+        _ => None,
+    };
+    (work.run.clone(), work.step.kind(), tag)
 }
 
 fn start() -> DateTime<Utc> {
@@ -79,6 +154,9 @@ fn start() -> DateTime<Utc> {
 fn id() -> CycleId {
     CycleId::new(start(), 5)
 }
+
+/// What the newest patch of every image is in the plan.
+const PINNED: &str = "f";
 
 /// A digest that differs with the number.
 fn digest(number: impl std::fmt::Display) -> Digest {
@@ -102,12 +180,20 @@ fn evidence(fixes: bool) -> Evidence {
 
 impl World {
     fn new(script: &Script) -> Self {
+        let asked = script.asked;
         let options = CycleOptions {
             jobs: NonZeroU32::new(script.jobs).unwrap(),
-            verify: script.verify,
-            attach: [Attach::Never, Attach::Auto][usize::from(script.verify)],
-            test: script.seed.is_multiple_of(2),
-            interruptions: u32::MAX,
+            verify: asked.verify,
+            test: asked.test,
+            attach: [Attach::Never, Attach::Auto][usize::from(asked.attach)],
+            sign: asked.sign,
+            adopt: asked.adopt,
+            until: asked.until,
+            interruptions: script.interruptions.unwrap_or(u32::MAX),
+            settings: serde_json::from_value::<WorkflowSettings>(
+                serde_json::json!({"attempts": script.attempts}),
+            )
+            .unwrap(),
             ..CycleOptions::default()
         };
         let cycle = Cycle::new(id(), Cause::Immediate, options, start());
@@ -116,6 +202,14 @@ impl World {
             cycle,
             now: start(),
             held: Vec::new(),
+            relay: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            crashes: 0,
+            verified: BTreeSet::new(),
+            tested: BTreeSet::new(),
+            manifests: BTreeMap::new(),
+            attested: BTreeSet::new(),
+            signed: BTreeSet::new(),
             tags: BTreeMap::new(),
             foreign: BTreeMap::new(),
             images_made: 0,
@@ -125,14 +219,17 @@ impl World {
             stored_runs: BTreeMap::new(),
             canceled: false,
             published: BTreeMap::new(),
-            indexes: BTreeMap::new(),
         };
-        // Of some images the patch tag is there already, although the plan does not know.
+        // Of some images the patch tag is there already, although the plan does not know, or knows
+        // it to stand for something else.
         for image in world.plan() {
-            if world.dice(("taken", &image.tag), 5) == 0 {
-                let tag = image.patch_tag.unwrap().to_string();
-                world.foreign.insert(tag, digest("f"));
-            }
+            let there = match world.dice(("taken", &image.tag), 6) {
+                0 => PINNED,
+                1 => "e",
+                _ => continue,
+            };
+            let tag = image.patch_tag.unwrap().to_string();
+            world.foreign.insert(tag, digest(there));
         }
         world.tags = world.foreign.clone();
         world.store();
@@ -174,7 +271,6 @@ impl World {
                             digest: digest(format!("2{content}{history}{place}")),
                             origin: Some(origin),
                         }),
-                        candidate: None,
                         size: 0,
                     }
                 };
@@ -192,8 +288,8 @@ impl World {
                         tag: format!("v{image}-{}", if floating { "patched" } else { "2" })
                             .parse()
                             .unwrap(),
-                        digest: digest("f"),
-                        is_foreign: false,
+                        digest: digest(PINNED),
+                        is_foreign: self.dice(("foreign", image), 4) == 0,
                     }),
                     patch_tag: Some(format!("v{image}-{suffix}").parse().unwrap()),
                 }
@@ -209,35 +305,46 @@ impl World {
         self.dice(("fixes", scanned), 4) != 0
     }
 
+    /// Whether the step fails this time. What a step comes to in the end does not depend on how
+    /// often it was done, so that what was lost can be made again.
+    fn failure(&self, turn: &Turn) -> Option<StepOutcome> {
+        let times = self.reported.get(turn).copied().unwrap_or(0);
+        let failures = match self.dice(("failures", turn), 16) {
+            0 => return Some(StepFailure::permanent("no luck at all").into()),
+            1 => self.script.attempts,
+            2 => 2,
+            3 | 4 => 1,
+            _ => 0,
+        };
+        (times < failures).then(|| match self.dice(("overdue", turn, times), 4) {
+            0 => Interrupt::Overdue.into(),
+            _ => StepFailure::transient("no luck").into(),
+        })
+    }
+
     /// Performs a step and says what it came to, without reporting it.
     fn act(&mut self, work: &Assignment) -> StepOutcome {
-        let kind = work.step.kind();
-        let times = *self.reported.get(&(work.run.clone(), kind)).unwrap_or(&0);
-        let dice = self.dice((&work.run, kind, times), 8);
-        // Steps at the registry alone fail now and then and never for good.
-        let is_safe = matches!(work.step, Step::Publish(_) | Step::Discard(_)) && times > 0;
-        if dice == 0 && !is_safe {
-            let is_transient = self.dice(("retry", &work.run, times), 4) != 0 || times == 0;
-            return match is_transient {
-                true if self.dice(("overdue", &work.run, times), 4) == 0 => {
-                    Interrupt::Overdue.into()
-                }
-                true => StepFailure::transient("no luck").into(),
-                false => StepFailure::permanent("no luck").into(),
-            };
+        let turn = turn_of(work);
+        let times = self.reported.get(&turn).copied().unwrap_or(0);
+        if let Step::Plan(step) = &work.step {
+            let is_last = times + 1 == self.script.attempts;
+            assert_eq!(step.leave_out_unavailable, is_last, "the core counts");
+        }
+        if let Some(failure) = self.failure(&turn) {
+            return failure;
         }
         match &work.step {
-            Step::Plan(step) => {
-                assert_eq!(step.leave_out_unavailable, times == 2, "the core counts");
+            Step::Plan(_) => {
                 let error = ListingError::new(UnavailableKind::Transient, "down");
                 let unavailable = LeftOut {
                     repository: "redis".parse().unwrap(),
                     tag: "*".to_owned(),
                     reason: LeftOutReason::Unavailable(error),
                 };
+                let is_all = self.dice("unavailable", 8) != 0;
                 PlanOutcome {
                     images: self.plan(),
-                    left_out: if dice == 1 { vec![unavailable] } else { vec![] },
+                    left_out: if is_all { vec![] } else { vec![unavailable] },
                     ..PlanOutcome::default()
                 }
                 .into()
@@ -257,70 +364,203 @@ impl World {
                 .into()
             }
             Step::Patch(step) => {
-                assert_eq!(candidate_of(step.candidate.borrowed()), Some(id()));
-                if dice == 1 {
-                    return PatchOutcome::NothingMade.into();
+                assert_eq!(
+                    step.begun,
+                    [],
+                    "what this cycle has begun it goes on with itself"
+                );
+                match self.dice(("patch", &work.run), 10) {
+                    0 => return PatchOutcome::NothingMade.into(),
+                    1 => return PatchOutcome::Refused(PatchRefusal::OtherLayers).into(),
+                    _ => {}
                 }
                 self.images_made += 1;
                 let made = digest(format!("4{:05}", self.images_made));
-                self.tags.insert(step.candidate.to_string(), made.clone());
+                self.relay.insert(made.clone(), work.run.clone());
                 PatchOutcome::Made(made).into()
             }
             Step::Verify(step) => {
-                let there = self.tags.get(step.candidate.tag.as_str());
-                assert_eq!(there, Some(&step.candidate.digest));
-                assert!(step.scanned.iter().all(|one| self.is_vulnerable(one)));
-                let scanned = step.scanned.iter();
-                let comparisons = scanned.map(|scanned| Comparison {
-                    scanned: scanned.clone(),
-                    evidence: evidence(self.fixes(scanned)),
-                });
-                VerifyOutcome {
-                    mismatch: None,
-                    comparisons: comparisons.collect(),
+                if !self.relay.contains_key(&step.candidate.digest) {
+                    return StepFailure::lost("it is gone").into();
                 }
-                .into()
+                self.verify(&step.candidate, &step.scanned).into()
             }
             Step::Test(step) => {
+                let candidate = &step.candidate.digest;
+                if !self.relay.contains_key(candidate) {
+                    return StepFailure::lost("it is gone").into();
+                }
+                assert!(
+                    self.verified.contains(candidate),
+                    "only what is good is tried"
+                );
                 if self.dice(("test", &step.candidate.manifest), 4) == 0 {
                     TestOutcome::Refused("it does not start".to_owned()).into()
                 } else {
+                    self.tested.insert(candidate.clone());
                     TestOutcome::Passed.into()
                 }
             }
-            Step::Attest(_) => AttestOutcome::Attached(5).into(),
+            step => self.write(&work.run, step),
+        }
+    }
+
+    fn verify(&mut self, candidate: &Candidate, scanned: &[Digest]) -> VerifyOutcome {
+        assert!(scanned.iter().all(|one| self.is_vulnerable(one)));
+        let is_same = self.dice(("same", &candidate.manifest), 8) != 0;
+        let is_better = scanned.iter().any(|one| self.fixes(one));
+        if is_same && (is_better || !self.script.asked.verify) {
+            self.verified.insert(candidate.digest.clone());
+        }
+        let comparisons = scanned.iter().map(|scanned| Comparison {
+            scanned: scanned.clone(),
+            evidence: evidence(self.fixes(scanned)),
+        });
+        VerifyOutcome {
+            mismatch: (!is_same).then_some(ImageMismatch::NoPackages),
+            comparisons: comparisons.collect(),
+        }
+    }
+
+    /// Performs a step that writes to the registry.
+    fn write(&mut self, run: &RunId, step: &Step) -> StepOutcome {
+        assert_eq!(
+            self.script.asked.until, None,
+            "a cycle that stops short copies, attests, signs and publishes nothing: {step:?}"
+        );
+        match step {
+            Step::Copy(step) => self.copy(step),
+            Step::Attest(step) => self.attest(run, step),
+            Step::Sign(step) => self.sign(step),
             Step::Publish(step) => self.publish(step),
-            Step::Discard(step) => {
-                self.tags.remove(step.candidate.as_str());
-                DiscardOutcome::Removed.into()
-            }
             step => unreachable!("{step:?}"),
         }
     }
 
-    fn publish(&mut self, step: &PublishStep) -> StepOutcome {
-        let published = match &step.content {
-            PublishContent::Manifest(digest) => digest.clone(),
-            PublishContent::Index { exchanged, .. } => {
+    /// Whether what a candidate went through before it was copied is what was asked for.
+    fn assert_has_passed(&self, candidate: &Digest) {
+        assert!(
+            self.verified.contains(candidate),
+            "nothing reaches the registry before it was verified"
+        );
+        assert!(
+            self.tested.contains(candidate) || !self.script.asked.test,
+            "nor before it was tested, where that is asked for"
+        );
+    }
+
+    fn copy(&mut self, step: &CopyStep) -> StepOutcome {
+        let (copy, manifest) = match &step.content {
+            CopyContent::Manifest(candidate) => {
+                self.assert_has_passed(candidate);
+                let is_there = self.manifests.contains_key(candidate);
+                if !is_there && !self.relay.contains_key(candidate) {
+                    return StepFailure::lost("it is gone").into();
+                }
+                (candidate.clone(), Manifest::Candidate)
+            }
+            CopyContent::Index {
+                original,
+                replacements,
+                previous,
+            } => {
+                let plan = self.plan();
+                assert!(plan.iter().any(|image| image.digest == *original));
+                assert_eq!(*previous, Some(digest(PINNED)), "the story goes on");
+                for one in replacements.iter().map(|one| &one.patched) {
+                    if one.as_str().starts_with(digest_of_candidate()) {
+                        self.assert_is_ready(one, "an index names nothing that is not ready");
+                    }
+                }
                 let mut hasher = DefaultHasher::new();
-                format!("{}{exchanged:?}", step.tag).hash(&mut hasher);
+                format!("{original}{replacements:?}").hash(&mut hasher);
                 let index = digest(format!("5{:020}", hasher.finish()));
-                self.indexes.insert(index.clone(), exchanged.clone());
-                index
+                (index, Manifest::Index(replacements.clone()))
             }
         };
+        self.manifests.insert(copy.clone(), manifest);
+        CopyOutcome::Copied(copy).into()
+    }
+
+    /// Whether an image lacks nothing but a signature and a tag.
+    fn assert_is_ready(&self, copy: &Digest, law: &str) {
+        assert!(self.manifests.contains_key(copy), "{law}: not copied");
+        let is_attested = self.attested.contains(copy);
+        assert!(
+            is_attested || !self.script.asked.attach,
+            "{law}: not attested"
+        );
+    }
+
+    fn attest(&mut self, run: &RunId, step: &AttestStep) -> StepOutcome {
+        assert!(self.script.asked.attach, "nothing is attached unasked");
+        match self.manifests.get(&step.subject) {
+            Some(Manifest::Candidate) => assert!(step.platform.is_some()),
+            Some(Manifest::Index(_)) => assert_eq!(step.platform, None),
+            None => unreachable!("only what is in the registry is attested"),
+        }
+        // The reports are beside what the relay holds.
+        let needs_relay = step.platform.is_some() && self.dice(("reports", run), 2) == 0;
+        if needs_relay && !self.relay.contains_key(&step.subject) {
+            return StepFailure::lost("its reports are gone").into();
+        }
+        self.attested.insert(step.subject.clone());
+        match self.dice("referrers", 2) {
+            0 => AttestOutcome::Unsupported.into(),
+            _ => AttestOutcome::Attached(5).into(),
+        }
+    }
+
+    fn sign(&mut self, step: &SignStep) -> StepOutcome {
+        assert!(self.script.asked.sign, "nothing is signed unasked");
+        self.assert_is_ready(&step.digest, "only what is ready is signed");
+        assert_ne!(
+            self.tags.get(step.tag.as_str()),
+            Some(&step.digest),
+            "an image is signed before it gets its tag"
+        );
+        self.signed.insert(step.digest.clone());
+        SignOutcome::Signed.into()
+    }
+
+    fn publish(&mut self, step: &PublishStep) -> StepOutcome {
+        self.assert_is_ready(&step.digest, "a tag is written for what is ready");
+        assert!(
+            self.signed.contains(&step.digest) || !self.script.asked.sign,
+            "and signed, where that is asked for"
+        );
+        let begun = BegunPublication {
+            repository: step.repository.clone(),
+            tag: step.tag.clone(),
+            digest: step.digest.clone(),
+        };
+        assert!(
+            self.stored().begun().contains(&begun),
+            "its digest is stored before the tag is written"
+        );
+        let mut plan = self.plan().into_iter();
+        let image = plan.find(|image| image.patch_tag.as_ref() == Some(&step.tag));
+        assert!(
+            self.script.asked.adopt || !image.unwrap().would_replace_foreign(),
+            "what does not show where it comes from is not replaced unasked"
+        );
         match self.tags.get(step.tag.as_str()) {
-            Some(there) if *there == published => {
-                return PublishOutcome::Published(published).into();
-            }
+            Some(there) if *there == step.digest => return PublishOutcome::Published.into(),
             Some(there) if step.replaces.as_ref() != Some(there) => {
                 return PublishOutcome::TagTaken.into();
             }
             _ => {}
         }
-        self.tags.insert(step.tag.to_string(), published.clone());
+        self.tags.insert(step.tag.to_string(), step.digest.clone());
         *self.published.entry(step.tag.to_string()).or_default() += 1;
-        PublishOutcome::Published(published).into()
+        PublishOutcome::Published.into()
+    }
+
+    /// The cycle as it stands in the state file.
+    fn stored(&self) -> Cycle {
+        let record = self.stored_cycle.clone().unwrap();
+        let (plan, runs) = (self.stored_plan.clone(), self.stored_runs.values().cloned());
+        Cycle::restore(record, plan, runs).unwrap()
     }
 
     fn store(&mut self) {
@@ -342,9 +582,7 @@ impl World {
 
     /// What must hold at every moment.
     fn check(&self) {
-        let record = self.stored_cycle.clone().unwrap();
-        let (plan, runs) = (self.stored_plan.clone(), self.stored_runs.values().cloned());
-        let restored = Cycle::restore(record, plan, runs).unwrap();
+        let restored = self.stored();
         assert_eq!(restored, self.cycle, "what is stored is all there is");
         assert!(self.held.len() <= self.script.jobs as usize);
         let is_image = |row: &StatusRow| row.outcome != Some(ImageOutcome::LeftOut);
@@ -362,20 +600,47 @@ impl World {
         assert_eq!(summary.published, count(&|row| row.patched_image.is_some()));
         for (tag, digest) in &self.foreign {
             // A floating tag may be moved away from what the plan has seen.
-            if !tag.ends_with("-patched") {
+            if !tag.ends_with("-patched") || *digest != self::digest(PINNED) {
                 assert_eq!(self.tags.get(tag), Some(digest), "an existing tag stays");
             }
         }
         assert!(
             self.published.values().all(|&times| times == 1),
-            "patched once"
+            "an image is published once"
         );
+        let begun = self.cycle.begun();
+        for (tag, digest) in self.own_tags() {
+            assert!(
+                begun
+                    .iter()
+                    .any(|one| one.tag.as_str() == tag && one.digest == *digest),
+                "the cycle knows what it has published, whatever became of the run"
+            );
+        }
     }
 
+    /// The tags that this cycle has written.
+    fn own_tags(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        let is_own = |tag: &&String| self.published.contains_key(*tag);
+        self.tags.iter().filter(move |(tag, _)| is_own(tag))
+    }
+
+    /// The runner dies, and what the relay held may be gone.
     fn crash(&mut self, acted: bool) {
         for work in std::mem::take(&mut self.held) {
             if acted {
                 self.act(&work);
+            }
+        }
+        self.crashes += 1;
+        let is_patient = self.script.interruptions.is_none();
+        for (candidate, run) in self.relay.clone() {
+            let times = self.lost.get(&run).copied().unwrap_or(0);
+            // Another loss would be the last.
+            let is_kept = is_patient && times + 1 >= self.script.attempts;
+            if !is_kept && self.dice(("lost", &candidate, self.crashes), 3) == 0 {
+                self.relay.remove(&candidate);
+                *self.lost.entry(run).or_default() += 1;
             }
         }
         let text = serde_json::to_string(&self.cycle).unwrap();
@@ -388,12 +653,12 @@ impl World {
     fn disturb(&mut self) {
         let before = self.cycle.clone();
         let now = self.now;
-        let discarded = || DiscardOutcome::Removed.into();
+        let signed = || SignOutcome::Signed.into();
         let unknown = RunId::scan(id(), 99);
-        let error = self.cycle.report(&unknown, 1, discarded(), now);
+        let error = self.cycle.report(&unknown, 1, signed(), now);
         assert_eq!(error.unwrap_err().kind(), CycleErrorKind::UnknownRun);
         for run in self.stored_runs.values() {
-            let error = self.cycle.report(run.id(), u32::MAX, discarded(), now);
+            let error = self.cycle.report(run.id(), u32::MAX, signed(), now);
             let error = error.unwrap_err();
             let kind = match run.status() {
                 Status::Canceled => CycleErrorKind::Canceled,
@@ -434,6 +699,7 @@ impl World {
     /// One step of the simulation; false when the cycle has ended.
     fn turn(&mut self, number: u8, undisturbed: bool) -> bool {
         self.now += TimeDelta::seconds(i64::from(number));
+        let is_patient = self.script.interruptions.is_none();
         match number {
             0..8 if !undisturbed => self.crash(number < 4),
             8..10 if !undisturbed => self.disturb(),
@@ -441,11 +707,17 @@ impl World {
                 let work = self.held.remove(0);
                 self.report(&work, Interrupt::Stopped.into());
             }
+            12 if !is_patient && !self.held.is_empty() => {
+                let work = self.held.remove(0);
+                if self.dice(("canceled", turn_of(&work)), 2) == 0 {
+                    self.act(&work);
+                }
+                self.report(&work, Interrupt::Canceled.into());
+            }
             12..128 if !self.held.is_empty() => {
                 let work = self.held.remove(usize::from(number) % self.held.len());
                 let outcome = self.act(&work);
-                let key = (work.run.clone(), work.step.kind());
-                *self.reported.entry(key).or_default() += 1;
+                *self.reported.entry(turn_of(&work)).or_default() += 1;
                 self.report(&work, outcome);
                 self.store();
             }
@@ -512,25 +784,29 @@ impl World {
         assert_eq!(self.cycle.next_step(self.now), NextStep::Done);
         assert_eq!(self.cycle, before, "cancel is final");
         self.canceled = !had_ended;
-        let leftovers: Vec<(RunId, String)> = self
-            .cycle
-            .leftovers()
-            .map(|(run, _, tag)| (run.clone(), tag.to_string()))
-            .collect();
-        for (run, tag) in leftovers {
-            self.tags.remove(&tag);
-            self.cycle.leftover_removed(&run).unwrap();
-            assert!(self.cycle.leftover_removed(&run).is_err());
-        }
         self.store();
     }
 
-    fn assert_no_candidate_stays(&self) {
-        for tag in self.tags.keys() {
-            let parsed: Tag = tag.parse().unwrap();
-            assert_eq!(candidate_of(parsed.borrowed()), None, "{tag}");
+    /// What the rows say was published is there; and the other way round, unless the runner died
+    /// over it for good or was not to report it any more.
+    fn assert_rows_tell_the_tags(&self, is_all_told: bool) {
+        let rows = self.cycle.rows();
+        let told: BTreeMap<String, Digest> = rows
+            .filter_map(|row| Some((row.patched_image?.tag.to_string(), row.patched_digest?)))
+            .collect();
+        for (tag, digest) in &told {
+            assert_eq!(
+                self.tags.get(tag),
+                Some(digest),
+                "what a row tells is there"
+            );
         }
-        assert_eq!(self.cycle.leftovers().count(), 0);
+        if is_all_told {
+            assert!(
+                self.own_tags().all(|(tag, _)| told.contains_key(tag)),
+                "what is there a row tells"
+            );
+        }
     }
 
     /// What came of it, without dates, which differ, and digests, which are new each time.
@@ -560,13 +836,16 @@ impl World {
                 continue;
             };
             if !image.is_index() {
-                assert!(published.as_str().starts_with(digest_of_candidate()));
+                assert_eq!(self.manifests[published], Manifest::Candidate);
                 continue;
             }
-            let exchanged = &self.indexes[published];
+            let Manifest::Index(replacements) = &self.manifests[published] else {
+                unreachable!("an index stays an index");
+            };
             let mut is_new = false;
             for (platform, told) in image.platforms.iter().zip(&row.platforms) {
-                let held = exchanged.iter().find(|one| one.original == platform.digest);
+                let mut replacements = replacements.iter();
+                let held = replacements.find(|one| one.original == platform.digest);
                 let held = held.map(|one| &one.patched);
                 let is_candidate =
                     held.is_some_and(|one| one.as_str().starts_with(digest_of_candidate()));
@@ -574,7 +853,7 @@ impl World {
                 if is_candidate {
                     let scanned = image.scanned(platform).1;
                     assert!(self.is_vulnerable(scanned));
-                    assert!(self.fixes(scanned) || !self.script.verify);
+                    assert!(self.fixes(scanned) || !self.script.asked.verify);
                 } else {
                     assert_eq!(held, platform.valid_patch(), "what was patched stays so");
                     assert_ne!(told.outcome, Some(ImageOutcome::Patched));
@@ -635,24 +914,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn resumed_equals_uninterrupted(script in scripts()) {
+    fn resumed_equals_uninterrupted(script in scripts(true)) {
         let mut resumed = World::new(&script);
         resumed.run(None, false);
-        resumed.assert_no_candidate_stays();
+        resumed.assert_rows_tell_the_tags(true);
         resumed.assert_every_platform_is_kept();
         let mut straight = World::new(&Script { jobs: 1, moves: Vec::new(), ..script });
         straight.run(None, true);
-        straight.assert_no_candidate_stays();
+        straight.assert_rows_tell_the_tags(true);
+        // Crashes, and what the relay lost in them, change nothing of what comes of an image.
         prop_assert_eq!(resumed.result(), straight.result());
         prop_assert_eq!(resumed.cycle.record().status(), straight.cycle.record().status());
         let names = |world: &World| world.tags.keys().cloned().collect::<Vec<_>>();
         prop_assert_eq!(names(&resumed), names(&straight));
     }
 
+    /// The laws that every step asserts hold, too, when a runner dies more often than a cycle puts
+    /// up with, loses candidates more often, and runs are canceled one by one.
     #[test]
-    fn cancel_is_final_at_every_step(script in scripts(), at in 0..120_usize) {
+    fn a_cycle_without_patience_ends_and_keeps_the_laws(script in scripts(false)) {
+        let mut world = World::new(&script);
+        world.run(None, false);
+        world.assert_rows_tell_the_tags(false);
+        world.assert_every_platform_is_kept();
+    }
+
+    #[test]
+    fn cancel_is_final_at_every_step(
+        script in any::<bool>().prop_flat_map(scripts), at in 0..120_usize
+    ) {
         let mut world = World::new(&script);
         world.run(Some(at), false);
+        world.assert_rows_tell_the_tags(false);
+        world.assert_every_platform_is_kept();
         if world.canceled {
             let status = world.cycle.record().status();
             let trigger = world.cycle.run(&RunId::trigger(id())).unwrap().status();
@@ -662,7 +956,6 @@ proptest! {
             prop_assert_eq!(status == Status::Canceled, any);
             let runs = world.cycle.runs().filter(|run| run.status() == Status::Canceled);
             prop_assert!(any || runs.count() == 0);
-            world.assert_no_candidate_stays();
         }
     }
 }
@@ -730,7 +1023,16 @@ fn evidence_is_kept() {
         seed: 7,
         images: 6,
         jobs: 1,
-        verify: true,
+        attempts: 3,
+        asked: Asked {
+            verify: true,
+            test: false,
+            attach: true,
+            sign: true,
+            adopt: true,
+            until: None,
+        },
+        interruptions: None,
         moves: Vec::new(),
     };
     let mut world = World::new(&script);

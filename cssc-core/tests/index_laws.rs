@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cssc_core::cycle::{
-    Assignment, Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform,
-    DiscardOutcome, Exchange, LatestPatch, NextStep, PatchOutcome, PlanOutcome, PlatformPatch,
-    PublishContent, PublishOutcome, ScanOutcome, Step, StepFailure, StepOutcome, VerifyOutcome,
+    Assignment, Cause, Comparison, CopyContent, CopyOutcome, CopyStep, CycleId, CycleImage,
+    CycleOptions, CyclePlatform, LatestPatch, ManifestReplacement, NextStep, PatchOutcome,
+    PlanOutcome, PlatformPatch, PublishOutcome, ScanOutcome, Step, StepFailure, StepOutcome,
+    VerifyOutcome,
 };
 use cssc_core::name::Platform;
 use cssc_core::scan::{Finding, ScanSkip, ScanVerdict, Severity};
@@ -90,7 +91,6 @@ impl Registry {
                 digest: held[place].0.clone(),
                 origin: Some(held[place].1.clone()),
             }),
-            candidate: None,
             size: 0,
         };
         let (selected, unselected): (Vec<usize>, Vec<usize>) =
@@ -138,13 +138,21 @@ fn finding() -> Finding {
     Finding::new("CVE-1", "libc6", "1", Some("2"), Severity::High)
 }
 
-/// What a step comes to; what is made and published is noted.
+/// What one cycle has written to the registry.
+#[derive(Default)]
+struct Copied {
+    manifests: Vec<Digest>,
+    index: Option<(Digest, Vec<ManifestReplacement>)>,
+    is_published: bool,
+}
+
+/// What a step comes to; what is made, copied and published is noted.
 fn perform(
     step: &Step,
     fates: &[Fate],
     pinned: &CycleImage,
     made: &mut BTreeMap<usize, Digest>,
-    published: &mut Option<Vec<Exchange>>,
+    copied: &mut Copied,
 ) -> StepOutcome {
     let place = |platform: &Platform| {
         let place = (0..PLATFORMS.len()).find(|place| self::platform(*place) == *platform);
@@ -204,20 +212,59 @@ fn perform(
             }
             .into()
         }
+        Step::Copy(step) => copy(step, fates, pinned, made, copied).into(),
         Step::Publish(step) => {
-            let PublishContent::Index {
-                original,
-                exchanged,
-            } = &step.content
-            else {
-                unreachable!("an index stays an index: {step:?}")
-            };
-            assert_eq!(*original, pinned.digest);
-            *published = Some(exchanged.clone());
-            PublishOutcome::Published(digest(step.tag.as_str())).into()
+            let (index, _) = copied.index.as_ref().unwrap();
+            assert_eq!(step.digest, *index, "what was copied gets the tag");
+            copied.is_published = true;
+            PublishOutcome::Published.into()
         }
-        _ => DiscardOutcome::Removed.into(),
+        step => unreachable!("{step:?}"),
     }
+}
+
+/// Takes note of what is copied into the registry.
+fn copy(
+    step: &CopyStep,
+    fates: &[Fate],
+    pinned: &CycleImage,
+    made: &BTreeMap<usize, Digest>,
+    copied: &mut Copied,
+) -> CopyOutcome {
+    let copy = match &step.content {
+        CopyContent::Manifest(candidate) => {
+            let mut good = made
+                .iter()
+                .filter(|(place, _)| fates[**place].patch == Patch::Good);
+            assert!(
+                good.any(|(_, made)| made == candidate),
+                "what was refused is not copied"
+            );
+            copied.manifests.push(candidate.clone());
+            candidate.clone()
+        }
+        CopyContent::Index {
+            original,
+            replacements,
+            previous,
+        } => {
+            assert_eq!(*original, pinned.digest, "an index stays an index");
+            let patch = pinned.latest_patch.as_ref().map(|patch| &patch.digest);
+            assert_eq!(previous.as_ref(), patch, "it names the patch before");
+            let mut patched = replacements.iter().map(|one| &one.patched);
+            assert!(
+                patched.all(|one| {
+                    let is_made = made.values().any(|made| made == one);
+                    !is_made || copied.manifests.contains(one)
+                }),
+                "an index names what is in the registry"
+            );
+            let index = digest(&format!("copy {}", step.cycle.started().timestamp()));
+            copied.index = Some((index.clone(), replacements.clone()));
+            index
+        }
+    };
+    CopyOutcome::Copied(copy)
 }
 
 proptest! {
@@ -235,12 +282,12 @@ proptest! {
                 continue;
             }
             let pinned = registry.pinned(fates);
-            let (mut made, mut published) = (BTreeMap::new(), None);
+            let (mut made, mut copied) = (BTreeMap::new(), Copied::default());
             let id = CycleId::new(now, number);
             let mut cycle = Cycle::new(id, Cause::Immediate, CycleOptions::default(), now);
             while let NextStep::Assigned(assignment) = cycle.next_step(now) {
                 let Assignment { run, attempt, step, .. } = *assignment;
-                let outcome = perform(&step, fates, &pinned, &mut made, &mut published);
+                let outcome = perform(&step, fates, &pinned, &mut made, &mut copied);
                 cycle.report(&run, attempt, outcome, now).unwrap();
             }
             prop_assert!(cycle.has_ended());
@@ -248,21 +295,22 @@ proptest! {
             let row = cycle.rows().next().unwrap();
             prop_assert_eq!(row.platforms.len(), PLATFORMS.len());
             prop_assert_eq!(row.patched_image.is_some(), expected.is_some());
-            prop_assert_eq!(published.is_some(), expected.is_some());
-            if let (Some(exchanged), Some(expected)) = (published, expected) {
-                // What is not exchanged stays the original's; nothing else is exchanged.
+            prop_assert_eq!(copied.is_published, expected.is_some());
+            prop_assert_eq!(copied.index.is_some(), expected.is_some(), "no index without a tag");
+            if let (Some((_, replacements)), Some(expected)) = (copied.index, expected) {
+                // What is not replaced stays the original's; nothing else is replaced.
                 let held: Vec<Held> = (0..PLATFORMS.len())
                     .map(|place| {
                         let original = registry.original(place);
-                        let mut exchanged = exchanged.iter();
-                        let found = exchanged.find(|one| one.original == original);
+                        let mut replacements = replacements.iter();
+                        let found = replacements.find(|one| one.original == original);
                         (found.map_or(&original, |one| &one.patched).clone(), original)
                     })
                     .collect();
                 prop_assert_eq!(&held, &expected);
                 let originals: Vec<Digest> =
                     (0..PLATFORMS.len()).map(|place| registry.original(place)).collect();
-                prop_assert!(exchanged.iter().all(|one| originals.contains(&one.original)));
+                prop_assert!(replacements.iter().all(|one| originals.contains(&one.original)));
                 let before = registry.newest.as_ref().map_or(0, |(number, _)| *number);
                 registry.newest = Some((before + 1, held.try_into().unwrap()));
             }

@@ -112,7 +112,7 @@ fn is_reserved(tag: &str) -> bool {
     Suffix::of(TagRef::new(tag).unwrap()).is_some()
 }
 
-/// Whether the tag is an attachment, a platform copy or a candidate.
+/// Whether the tag is an attachment or a platform copy.
 fn is_auxiliary(tag: &str, tags: &BTreeSet<String>) -> bool {
     let copy_of = |architecture: &str| {
         let patch = tag.strip_suffix(architecture)?.strip_suffix('-')?;
@@ -123,7 +123,6 @@ fn is_auxiliary(tag: &str, tags: &BTreeSet<String>) -> bool {
     };
     tag == ATTACHMENT
         || tag.starts_with(&format!("{ATTACHMENT}."))
-        || tag.starts_with("cssc-candidate-")
         || ARCHITECTURES
             .iter()
             .any(|architecture| copy_of(architecture) == Some(true))
@@ -367,9 +366,6 @@ proptest! {
             document
         };
         prop_assert_eq!(rows(&tags), rows(&plain));
-        let service = plan(&policy, &tags, Dialect::Service);
-        let mut images = service.images();
-        prop_assert!(!images.any(|image| image.tag().as_str().starts_with("cssc-candidate-")));
     }
 }
 

@@ -13,12 +13,13 @@ use chrono::{DateTime, Utc};
 use cssc_core::cycle::{Assignment, Cause, CycleId, CycleOptions, NextStep, StepOutcome};
 use cssc_core::{Cycle, Dialect, Interval, Registry, Workflow};
 use cssc_engine::policy_source::PolicyReadError;
+use cssc_engine::relay::{RelayOnDemand, RelayOptions};
 use cssc_engine::reports::Reports;
 use cssc_engine::step::{StepContext, perform};
 use cssc_engine::tool::{
-    Access, Job, PatchRequest, Patcher, StopToken, ToolError, ToolOptions, Trivy, Version,
+    Job, PatchRequest, Patcher, StopToken, ToolError, ToolOptions, Trivy, Version,
 };
-use cssc_registry::{ListOptions, OciOptions, OciRegistry};
+use cssc_registry::{ListOptions, OciOptions, OciRegistry, RegistryClient};
 use tokio::task::JoinSet;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,13 +33,16 @@ pub(crate) fn run(arguments: &[String], out: &mut dyn Write) -> Result<(), Box<d
     };
     let host: Registry = registry.parse()?;
     let work = tempfile::tempdir()?;
+    let registry: Arc<dyn RegistryClient> =
+        Arc::new(OciRegistry::new(&host, OciOptions::default())?);
+    let relay = work.path().join("relay");
     let service = Service {
-        registry: OciRegistry::new(&host, OciOptions::default())?,
+        relay: RelayOnDemand::new(relay, Arc::clone(&registry), RelayOptions::default(), None),
+        registry,
         host,
         policy: std::fs::read_to_string(policy)?,
         trivy: Trivy::new(ToolOptions::new(trivy)),
         patcher: Rebuild(patcher.into()),
-        access: Access::default(),
         stop: StopToken::default(),
         work: work.path().to_owned(),
     };
@@ -50,12 +54,13 @@ pub(crate) fn run(arguments: &[String], out: &mut dyn Write) -> Result<(), Box<d
 
 /// What steps are done with; it is shared by all that are under way.
 struct Service {
-    registry: OciRegistry,
+    registry: Arc<dyn RegistryClient>,
+    /// What tools read images from and push them to.
+    relay: RelayOnDemand,
     host: Registry,
     policy: String,
     trivy: Trivy,
     patcher: Rebuild,
-    access: Access,
     stop: StopToken,
     work: PathBuf,
 }
@@ -114,16 +119,17 @@ impl Service {
         perform(
             &work.step,
             &StepContext {
-                registry: &self.registry,
+                registry: &*self.registry,
                 host: &self.host,
                 policy: &policy,
                 scanner: &self.trivy,
                 patchers: &self.patcher,
                 test: None,
                 sign: None,
-                access: &self.access,
+                relay: &self.relay,
                 reports: &Reports::new(self.work.join("reports")),
                 folder: &self.work.join(work.run.to_string()),
+                kept: &self.work.join("cache"),
                 log: &|line: &str| eprintln!("{line}"),
                 stop: &self.stop,
                 list: &ListOptions::default(),
@@ -150,6 +156,7 @@ impl Patcher for Rebuild {
             .arg(request.report)
             .args(["-t", request.target.as_str(), "--push"])
             .args(["--timeout", "10m", "--progress", "plain"])
+            .env("DOCKER_CONFIG", job.docker_config()?)
             .status();
         // Nothing is fixed when it failed, and that is what the next step finds.
         job.log.line(&match ended {

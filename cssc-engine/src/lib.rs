@@ -31,6 +31,7 @@
 pub mod doctor;
 pub mod export;
 pub mod finish;
+mod image;
 pub mod monitor;
 pub mod policy_artifact;
 pub mod policy_source;

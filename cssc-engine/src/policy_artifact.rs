@@ -106,7 +106,9 @@ impl PolicyArtifact {
         };
         let limit = u64::try_from(MAX_POLICY_LEN).unwrap_or(u64::MAX);
         Ok(Some(Self {
-            policy: client.get_blob(&repository, &layer.descriptor, limit)?,
+            policy: client
+                .get_blob(&repository, &layer.descriptor, limit)
+                .map_err(RegistryError::lost)?,
             annotations: artifact.annotations.unwrap_or_default(),
             digest: manifest.descriptor().digest,
         }))

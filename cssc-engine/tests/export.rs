@@ -8,6 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use cssc_core::schedule::Interval;
+use cssc_core::workflow::PatcherKind;
 use cssc_core::{Dialect, Schedule};
 use cssc_engine::export::{Engine, Export, ExportError, MARKER};
 use proptest::prelude::*;
@@ -27,6 +28,7 @@ fn export(schedule: Schedule, now: DateTime<Utc>) -> Export {
         shards: 3,
         image: Some("ghcr.io/acme/cssc:1".to_owned()),
         runner: "ubuntu-latest".to_owned(),
+        patcher: PatcherKind::Copa,
         options: Vec::new(),
         now,
     }
@@ -189,4 +191,57 @@ fn what_makes_no_sense_is_refused() {
     let error = export.files(Engine::Github).unwrap_err();
     assert_eq!(error, ExportError::TooManyShards { most: 256 });
     assert_eq!(error.to_string(), "it can run 256 shards at most");
+}
+
+/// For Copa there is a `BuildKit` in the network of each worker, which reaches the relay at its
+/// loopback address; where none can be started there, Buildah patches.
+#[test]
+fn workers_have_what_they_patch_with() {
+    let now = "2026-01-07T09:30:00Z".parse().unwrap();
+    let schedule = Schedule::new("7d".parse().unwrap(), now, Dialect::Service);
+    let text = |export: &Export, engine| {
+        let files = export.files(engine).unwrap().into_iter();
+        files.map(|file| file.text).collect::<String>()
+    };
+    let with_image = export(schedule, now);
+    let without = Export {
+        image: None,
+        ..with_image.clone()
+    };
+    for (export, engine, beside) in [
+        (&without, Engine::Github, "--network host"),
+        (&with_image, Engine::Kubernetes, "initContainers:"),
+        (&with_image, Engine::Argo, "sidecars:"),
+    ] {
+        let text = text(export, engine);
+        assert!(text.contains(beside), "{text}");
+        assert!(text.contains("moby/buildkit:v"), "{text}");
+        assert!(text.contains(" --addr tcp://127.0.0.1:1234"), "{text}");
+    }
+    for (export, engine) in [(&with_image, Engine::Github), (&without, Engine::Gitlab)] {
+        let text = text(export, engine);
+        assert!(
+            text.contains(" --patcher buildah --buildah-isolation chroot"),
+            "{text}"
+        );
+        assert!(!text.contains("buildkit"), "{text}");
+    }
+    for (patcher, options) in [
+        (PatcherKind::Buildah, &[][..]),
+        (PatcherKind::Copa, &["--patcher", "command"]),
+        (PatcherKind::Copa, &["--addr=tcp://builder:1234"]),
+    ] {
+        let export = Export {
+            patcher,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            ..with_image.clone()
+        };
+        for engine in ENGINES {
+            let text = text(&export, engine);
+            assert!(
+                !text.contains("buildkit") && !text.contains("chroot"),
+                "{text}"
+            );
+        }
+    }
 }

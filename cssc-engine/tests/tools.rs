@@ -11,48 +11,68 @@ mod standin;
 mod support;
 
 use std::fs;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cssc_core::cycle::Interrupt;
 use cssc_core::scan::{ScanSkip, ScanVerdict};
+use cssc_core::{Listing, Registry, Repository};
+use cssc_engine::relay::{Login, Relay, RelayOptions};
 use cssc_engine::tool::{
-    Access, Buildah, CommandPatcher, Copa, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner,
-    StopToken, ToolError, ToolErrorKind, ToolOptions, Trivy, Version,
+    Buildah, CommandPatcher, Copa, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner, StopToken,
+    ToolError, ToolErrorKind, ToolOptions, Trivy, Version,
 };
-use support::{DockerRegistry, PASSWORD, Setup, USER, has_tools};
+use cssc_registry::{Manifest, OciOptions, OciRegistry, Reference, RegistryClient};
+use support::{DockerRegistry, Setup, has_tools};
 
+/// A registry, and the relay through which tools see it.
 struct Bench {
     registry: DockerRegistry,
+    client: Arc<dyn RegistryClient>,
+    relay: Relay,
     folder: tempfile::TempDir,
     log: Mutex<String>,
-    access: Access,
 }
 
 impl Bench {
-    fn with(setup: Setup, access: Access) -> Option<Self> {
-        let needed = ["docker-registry", "skopeo", "python3", "htpasswd"];
-        has_tools(&needed).then(|| Self {
-            registry: DockerRegistry::start(setup),
-            folder: tempfile::tempdir().unwrap(),
-            log: Mutex::default(),
-            access,
+    fn new() -> Option<Self> {
+        let needed = ["docker-registry", "skopeo", "python3"];
+        has_tools(&needed).then(|| {
+            let registry = DockerRegistry::start(Setup::default());
+            let host: Registry = registry.host().parse().unwrap();
+            let client: Arc<dyn RegistryClient> =
+                Arc::new(OciRegistry::new(&host, OciOptions::default()).unwrap());
+            let folder = tempfile::tempdir().unwrap();
+            let relay = Relay::start(
+                &folder.path().join("relay"),
+                Arc::clone(&client),
+                &RelayOptions::default(),
+            );
+            Self {
+                registry,
+                client,
+                relay: relay.unwrap(),
+                folder,
+                log: Mutex::default(),
+            }
         })
     }
 
-    fn new() -> Option<Self> {
-        Self::with(Setup::default(), Access::default())
+    /// What a tag of the registry stands for.
+    fn manifest(&self, tag: &str) -> Manifest {
+        let tag = Reference::Tag(tag.parse().unwrap());
+        self.client.get_manifest(&python(), &tag).unwrap()
     }
 
-    fn image(&self, tag: &str) -> ImageRef {
-        ImageRef::new(
-            self.registry.host().parse().unwrap(),
-            "python".parse().unwrap(),
-            tag.parse().unwrap(),
-        )
-    }
-
-    fn job<T>(&self, cancel_at: &str, work: impl FnOnce(&Job<'_>) -> T) -> T {
+    /// Calls a tool with a login that reads this image; and what was pushed.
+    fn job<T>(
+        &self,
+        image: &Manifest,
+        cancel_at: &str,
+        work: impl FnOnce(&ImageRef, &Login, &Job<'_>) -> T,
+    ) -> (T, Option<Manifest>) {
         let stop = StopToken::default();
         let log = |line: &str| {
             let mut log = self.log.lock().unwrap();
@@ -62,54 +82,72 @@ impl Bench {
                 stop.stop(Interrupt::Canceled);
             }
         };
-        work(&Job {
-            folder: self.folder.path(),
-            log: &log,
-            stop: &stop,
-            access: &self.access,
-            started: &|_| {},
-        })
+        let login = self.relay.login(&python(), std::slice::from_ref(image));
+        let host = login.authority().parse().unwrap();
+        let name = ImageRef::new(host, python(), "3.11".parse().unwrap());
+        let name = name.with_digest(image.descriptor().digest);
+        let done = work(
+            &name,
+            &login,
+            &Job {
+                folder: self.folder.path(),
+                log: &log,
+                stop: &stop,
+                kept: None,
+                login: Some(&login),
+                started: &|_| {},
+            },
+        );
+        (done, login.pushed())
     }
 
     fn faults(&self, faults: &str) {
         fs::write(self.folder.path().join("faults"), faults).unwrap();
     }
 
-    fn scan(&self, tag: &str, fault: &str) -> Result<Scan, ToolError> {
+    fn scan_of(&self, image: &Manifest, fault: &str) -> Result<Scan, ToolError> {
         self.faults(&format!("trivy:{fault}"));
         let trivy = Trivy::new(ToolOptions::new(standin::trivy()));
-        self.job("waiting", |job| trivy.scan(&self.image(tag), job))
+        self.job(image, "waiting", |image, _, job| trivy.scan(image, job))
+            .0
     }
 
-    fn verdict(&self, tag: &str) -> ScanVerdict {
-        self.scan(tag, "none").unwrap().report.verdict()
+    fn scan(&self, tag: &str, fault: &str) -> Result<Scan, ToolError> {
+        self.scan_of(&self.manifest(tag), fault)
     }
 
-    fn patch(&self, with: &impl Patcher, target: &str) -> Result<(), ToolError> {
-        let scan = self.scan("3.11", "none").unwrap();
-        self.patch_after(&scan, with, target)
+    fn verdict(&self, image: &Manifest) -> ScanVerdict {
+        self.scan_of(image, "none").unwrap().report.verdict()
     }
 
-    fn patch_after(&self, scan: &Scan, with: &impl Patcher, target: &str) -> Result<(), ToolError> {
-        let request = PatchRequest {
-            original: &self.image("3.11"),
-            platform: &"linux/amd64".parse().unwrap(),
-            report: &scan.path,
-            target: &target.parse().unwrap(),
-        };
-        self.job("waiting", |job| with.patch(&request, job))
-    }
-
-    fn copa(&self, target: &str, fault: &str) -> Result<(), ToolError> {
-        let scan = self.scan("3.11", "none").unwrap();
+    /// Patches `3.11`; what was pushed.
+    fn patch(&self, with: &impl Patcher, fault: &str) -> Result<Option<Manifest>, ToolError> {
+        let original = self.manifest("3.11");
+        let scan = self.scan_of(&original, "none").unwrap();
         self.faults(&format!("copa:{fault}"));
-        let copa = Copa::new(ToolOptions::new(standin::copa()));
-        self.patch_after(&scan, &copa, target)
+        let (done, pushed) = self.job(&original, "waiting", |image, login, job| {
+            let request = PatchRequest {
+                original: image,
+                platform: &"linux/amd64".parse().unwrap(),
+                report: &scan.path,
+                target: login.tag(),
+            };
+            with.patch(&request, job)
+        });
+        done.map(|()| pushed)
+    }
+
+    fn copa(&self, fault: &str) -> Result<Option<Manifest>, ToolError> {
+        self.patch(&Copa::new(ToolOptions::new(standin::copa())), fault)
     }
 
     fn log(&self) -> String {
         std::mem::take(&mut self.log.lock().unwrap())
     }
+}
+
+fn python() -> Repository {
+    "python".parse().unwrap()
 }
 
 fn shell(script: &str) -> CommandPatcher {
@@ -122,17 +160,20 @@ fn shell(script: &str) -> CommandPatcher {
 fn scan_patch_and_scan_again() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0 CVE-2=");
-    assert_eq!(bench.verdict("3.11"), ScanVerdict::Patch { fixable: 1 });
-    bench.copa("3.11-1", "none").unwrap();
+    let verdict = bench.verdict(&bench.manifest("3.11"));
+    assert_eq!(verdict, ScanVerdict::Patch { fixable: 1 });
+    let patched = bench.copa("none").unwrap().unwrap();
     assert_eq!(
-        bench.verdict("3.11-1"),
+        bench.verdict(&patched),
         ScanVerdict::Skip(ScanSkip::NoVulnerability)
     );
     // Another time there is nothing to do, which is no failure.
     bench.registry.push("python", &["3.11"], "CVE-2=");
-    bench.copa("3.11-2", "none").unwrap();
+    assert_eq!(bench.copa("none").unwrap(), None);
     assert!(bench.log().contains("already up-to-date"));
-    bench.scan("3.11-2", "none").unwrap_err();
+    // Whatever was pushed, the registry has what it had.
+    let tags = bench.client.list_tags(&python());
+    assert!(matches!(tags, Listing::Found(tags) if tags.len() == 1));
 }
 
 #[test]
@@ -140,7 +181,8 @@ fn versions_are_checked() {
     let Some(bench) = Bench::new() else { return };
     let trivy = Trivy::new(ToolOptions::new(standin::trivy()));
     let copa = Copa::new(ToolOptions::new(standin::copa()));
-    bench.job("", |job| {
+    bench.registry.push("python", &["3.11"], "");
+    bench.job(&bench.manifest("3.11"), "", |_, _, job| {
         assert_eq!(trivy.check(job).unwrap(), Some(Version(0, 60, 0)));
         assert_eq!(copa.check(job).unwrap(), Some(Version(0, 14, 2)));
         let old = standin::old_trivy();
@@ -205,14 +247,16 @@ fn a_tool_that_hangs_is_ended() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
     assert!(bench.scan("3.11", "hang").unwrap_err().interrupt() == Some(Interrupt::Canceled));
-    let error = bench.copa("3.11-1", "hang").unwrap_err();
+    let error = bench.copa("hang").unwrap_err();
     assert!(error.interrupt() == Some(Interrupt::Canceled));
 
     bench.faults("trivy:hang");
     let mut options = ToolOptions::new(standin::trivy());
     options.time_limit = Duration::from_millis(500);
     let trivy = Trivy::new(options);
-    let error = bench.job("", |job| trivy.scan(&bench.image("3.11"), job));
+    let (error, _) = bench.job(&bench.manifest("3.11"), "", |image, _, job| {
+        trivy.scan(image, job)
+    });
     assert_eq!(error.unwrap_err().kind(), ToolErrorKind::TimedOut);
 }
 
@@ -220,15 +264,14 @@ fn a_tool_that_hangs_is_ended() {
 fn a_patch_that_fails_is_told() {
     let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
-    let text = bench.copa("3.11-1", "fail").unwrap_err();
+    let text = bench.copa("fail").unwrap_err();
     assert!(text.is_retryable());
     let text = text.to_string();
     assert!(text.ends_with("/copa` ended with exit code 1: FATAL failed on demand"));
-    let text = bench.copa("3.11-1", "crash").unwrap_err();
+    let text = bench.copa("crash").unwrap_err();
     assert!(text.to_string().contains("/copa` was ended by a signal: "));
-    // Ends well and has pushed nothing: seen by whoever looks for the tag.
-    bench.copa("3.11-1", "half").unwrap();
-    bench.scan("3.11-1", "none").unwrap_err();
+    // Ends well and has pushed nothing.
+    assert_eq!(bench.copa("half").unwrap(), None);
 }
 
 #[test]
@@ -240,141 +283,96 @@ fn a_program_finds_its_task_in_its_environment() {
         grep -q CVE-1 \"$CSSC_REPORT\"\n\
         skopeo copy --insecure-policy --src-tls-verify=false --dest-tls-verify=false \
           \"docker://$CSSC_IMAGE\" \"docker://$CSSC_TARGET\"\n";
-    bench.patch(&shell(script), "3.11-1").unwrap();
-    let (host, folder) = (bench.registry.host(), bench.folder.path().display());
+    let pushed = bench.patch(&shell(script), "none").unwrap().unwrap();
+    let original = bench.manifest("3.11");
+    assert_eq!(pushed, original, "what was copied is the same");
+    let (host, folder) = (bench.relay.authority(), bench.folder.path().display());
+    let digest = original.descriptor().digest;
     let log = bench.log();
     let lines: Vec<_> = log
         .lines()
         .filter(|line| line.starts_with("CSSC_") && !line.starts_with("CSSC_PROCESS_MARK="))
         .collect();
+    let target = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("CSSC_TARGET_TAG="));
+    let target = target.unwrap();
     let expected = [
+        format!("CSSC_DIGEST={digest}"),
         format!("CSSC_FOLDER={folder}"),
-        format!("CSSC_IMAGE={host}/python:3.11"),
-        "CSSC_INSECURE=1".to_owned(),
+        format!("CSSC_IMAGE={host}/python@{digest}"),
         "CSSC_PLATFORM=linux/amd64".to_owned(),
         format!("CSSC_REGISTRY={host}"),
         format!("CSSC_REPORT={folder}/report-3.11.json"),
         "CSSC_REPOSITORY=python".to_owned(),
         "CSSC_TAG=3.11".to_owned(),
-        format!("CSSC_TARGET={host}/python:3.11-1"),
-        "CSSC_TARGET_TAG=3.11-1".to_owned(),
+        format!("CSSC_TARGET={host}/python:{target}"),
+        format!("CSSC_TARGET_TAG={target}"),
     ];
     assert_eq!(lines, expected);
-    bench.scan("3.11-1", "none").unwrap();
 }
 
 #[test]
-fn a_login_opens_the_registry_and_stays_hidden() {
-    let setup = Setup {
-        password: true,
-        ..Setup::default()
-    };
-    let access = Access::default().login(USER, PASSWORD);
-    let Some(mut bench) = Bench::with(setup, access) else {
-        return;
-    };
+fn the_login_of_a_tool_stays_hidden() {
+    let Some(bench) = Bench::new() else { return };
     bench.registry.push("python", &["3.11"], "CVE-1=2.0");
-    assert_eq!(bench.verdict("3.11"), ScanVerdict::Patch { fixable: 1 });
-    bench.copa("3.11-1", "none").unwrap();
-
-    bench.log();
-    let careless = shell("cat \"$DOCKER_CONFIG/config.json\"; echo 'it is not: a secret'");
-    bench.patch(&careless, "3.11-2").unwrap();
+    let careless = shell("cat \"$DOCKER_CONFIG/config.json\"");
+    bench.patch(&careless, "none").unwrap();
     let log = bench.log();
     assert!(log.contains(r#""auth":"***""#), "{log}");
-    assert!(log.contains("it is ***"), "{log}");
-
-    bench.access = Access::default();
-    let error = bench.scan("3.11", "none").unwrap_err().to_string();
-    assert!(error.contains(": 401 "), "{error}");
 }
 
-/// What a tool is given to reach a registry, whatever it is asked to do there.
-fn login_of(
-    access: Access,
-    work: impl FnOnce(ToolOptions, &PatchRequest<'_>, &Job<'_>),
-) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("ca.pem"), "certificates").unwrap();
-    let request = PatchRequest {
-        original: &ImageRef::new(
-            "registry.example".parse().unwrap(),
-            "python".parse().unwrap(),
-            "3.11".parse().unwrap(),
-        ),
-        platform: &"linux/amd64".parse().unwrap(),
-        report: folder.path(),
-        target: &"3.11-1".parse().unwrap(),
-    };
-    let job = Job {
-        folder: folder.path(),
-        log: &|_: &str| {},
-        stop: &StopToken::default(),
-        access: &access.ca_file(folder.path().join("ca.pem")),
-        started: &|_| {},
-    };
-    work(ToolOptions::new(standin::tell_login()), &request, &job);
-    let told = fs::read_to_string(folder.path().join("login")).unwrap_or_default();
-    (folder, told)
-}
-
+/// What a tool is given, whatever it is asked to do: the login to the relay, in a file, and no
+/// proxy on the way there.
 #[test]
-fn every_tool_is_given_the_token_and_the_certificates() {
-    // The claims are `{"access":[]}`.
-    let access_token = "e30.eyJhY2Nlc3MiOltdfQ.c2ln";
-    let identity = r#""identitytoken":"refresh-token""#;
-    let registry = format!(r#""registrytoken":"{access_token}""#);
-    for (token, entry) in [("refresh-token", identity), (access_token, &registry)] {
-        let access = || Access::default().token(token);
-        let scan = login_of(access(), |options, request, job| {
-            Trivy::new(options).scan(request.original, job).unwrap_err();
-        });
-        let patch = login_of(access(), |options, request, job| {
-            Copa::new(options).patch(request, job).unwrap();
-        });
-        let command = login_of(access(), |options, request, job| {
-            CommandPatcher::new(options).patch(request, job).unwrap();
-        });
-        for (folder, told) in [scan, patch, command] {
-            assert!(told.contains(entry), "{told}");
-            let certificates = folder.path().join("ca.pem");
-            let certificates = format!("SSL_CERT_FILE={}\n", certificates.display());
-            assert!(told.contains(&certificates), "{told}");
-        }
-    }
+fn every_tool_is_given_its_login_and_nothing_else() {
+    type Call<'a> = &'a dyn Fn(&PatchRequest<'_>, &Job<'_>);
 
-    let (folder, told) = login_of(
-        Access::default().token("refresh-token"),
-        |options, request, job| {
-            Buildah::new(options).patch(request, job).unwrap();
-        },
-    );
-    assert!(told.contains(identity), "{told}");
-    let certificates = folder.path().join("certificates");
-    let option = format!("--cert-dir={}", certificates.display());
-    for command in ["pull", "commit"] {
-        let word = format!(" {command} ");
-        let call = told.lines().find(|line| line.contains(&word)).unwrap();
-        assert!(call.contains(&option), "{call}");
-    }
-    let copy = fs::read_to_string(certificates.join("ca.crt")).unwrap();
-    assert_eq!(copy, "certificates");
-
-    login_of(
-        Access::default().token(access_token),
-        |options, request, job| {
-            let program = options.program.display().to_string();
-            let error = Buildah::new(options).patch(request, job).unwrap_err();
-            assert_eq!(error.kind(), ToolErrorKind::Unsupported);
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "`{program}` does not take an access token of the registry: use an identity \
-                     token or a name and password"
-                )
+    let Some(bench) = Bench::new() else { return };
+    bench.registry.push("python", &["3.11"], "CVE-1=2.0");
+    let original = bench.manifest("3.11");
+    let options = || ToolOptions::new(standin::tell_login());
+    let calls: [Call<'_>; 4] = [
+        &|request, job| {
+            drop(
+                Trivy::new(options())
+                    .scan(request.original, job)
+                    .unwrap_err(),
             );
         },
-    );
+        &|request, job| Copa::new(options()).patch(request, job).unwrap(),
+        &|request, job| Buildah::new(options()).patch(request, job).unwrap(),
+        &|request, job| CommandPatcher::new(options()).patch(request, job).unwrap(),
+    ];
+    for call in calls {
+        let (user, _) = bench.job(&original, "", |image, login, job| {
+            let request = PatchRequest {
+                original: image,
+                platform: &"linux/amd64".parse().unwrap(),
+                report: bench.folder.path(),
+                target: login.tag(),
+            };
+            call(&request, job);
+            format!("{}:{}", login.user(), login.password())
+        });
+        let path = bench.folder.path().join("login");
+        let told = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        let auth = STANDARD.encode(user);
+        let (host, authority) = ("127.0.0.1", bench.relay.authority());
+        let login = format!(r#"{{"auths":{{"{authority}":{{"auth":"{auth}"}}}}}}"#);
+        assert!(told.contains(&login), "{told}");
+        assert!(
+            told.lines()
+                .any(|line| line.starts_with("NO_PROXY=") && line.ends_with(host))
+        );
+        assert!(
+            !told.contains(&auth)
+                || !told
+                    .lines()
+                    .any(|line| { line.starts_with("call:") && line.contains(&auth) })
+        );
+    }
 }
 
 #[test]

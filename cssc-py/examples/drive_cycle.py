@@ -1,11 +1,11 @@
-"""Run one cycle with Trivy, Copa and skopeo, several images at a time, on asyncio.
+"""Run one cycle with Trivy and Copa on asyncio, several images at a time; scans one by one.
 
     drive_cycle.py localhost:5000 policy.json [JOBS]
 
-The programs are called `trivy`, `copa` and `skopeo`; BUILDKIT_HOST is the address of BuildKit. The
-originals must be manifests of one platform. Candidates keep their tags: what deletes a tag and
-never an image differs from registry to registry, and `cssc workflow run` knows it. Ends with 1
-when an image failed, or nothing was planned.
+The programs are called `trivy` and `copa`; BUILDKIT_HOST is the address of BuildKit. The originals
+must be manifests of one platform. Copa pushes what it makes under a tag `candidate-…`, which stays,
+whether it is published or not; `cssc workflow run` keeps it out of the registry until then. Ends
+with 1 when an image failed, or nothing was planned.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cssc
 from cssc.cycle import (
+    CopyStep,
     PatchStep,
     PublishStep,
     ScanStep,
@@ -29,6 +30,10 @@ from cssc.cycle import (
     scan_outcome,
     verify_outcome,
 )
+
+
+# What the tags of candidates begin with.
+CANDIDATE = "candidate-"
 
 
 class ToolError(Exception):
@@ -59,36 +64,34 @@ class Tools:
 
     def __init__(self, registry: str, policy: Path, folder: Path) -> None:
         self.registry = registry
+        self.client = cssc.Client(registry)
         self.policy = policy
         self.folder = folder
         # Copa does not look for the variable itself.
         address = os.environ.get("BUILDKIT_HOST")
         self.buildkit = ["--addr", address] if address else []
         (folder / "none").touch()
+        # Trivy locks its cache for a whole scan, and another one does not wait for long.
+        self.scanning = asyncio.Lock()
+        self.cache = os.environ.get("TRIVY_CACHE_DIR") or str(Path.home() / ".cache" / "trivy")
 
-    def name(self, repository: str, reference: str) -> str:
-        """`host/repository:tag`, with a digest behind it, or with a digest alone."""
-        separator = "@" if reference.startswith("sha256:") else ":"
-        return f"{self.registry}/{repository}{separator}{reference}"
-
-    async def digest(self, name: str) -> str:
-        return await call(
-            "skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", f"docker://{name}"
-        )
+    async def digest(self, repository: str, reference: str) -> str | None:
+        return await asyncio.to_thread(self.client.digest, repository, reference)
 
     async def report(self, repository: str, digest: str) -> Path:
         """Trivy's report on a manifest, made once."""
         path = self.folder / f"{digest.replace(':', '-')}.json"
-        if not path.exists():
-            # An empty configuration, so that no file in the working directory hides findings.
-            empty = str(self.folder / "none")
-            await call(
-                "trivy", "image", "--config", empty, "--ignorefile", empty,
-                "--scanners", "vuln", "--pkg-types", "os", "--list-all-pkgs",
-                "--image-src", "remote", "--no-progress", "--format", "json",
-                "--output", f"{path}.part", self.name(repository, digest),
-            )  # fmt: skip
-            os.replace(f"{path}.part", path)
+        # An empty configuration, so that no file in the working directory hides findings.
+        empty = str(self.folder / "none")
+        async with self.scanning:
+            if not path.exists():
+                await call(
+                    "trivy", "image", "--config", empty, "--ignorefile", empty,
+                    "--cache-dir", self.cache, "--scanners", "vuln", "--pkg-types", "os",
+                    "--list-all-pkgs", "--image-src", "remote", "--no-progress", "--format", "json",
+                    "--output", f"{path}.part", f"{self.registry}/{repository}@{digest}",
+                )  # fmt: skip
+                os.replace(f"{path}.part", path)
         return path
 
     async def perform(self, step: Step) -> StepOutcome:
@@ -100,18 +103,20 @@ class Tools:
             return await self.patch(step)
         if step["step"] == "verify":
             return await self.verify(step)
+        if step["step"] == "copy":
+            return await self.copy(step)
         if step["step"] == "publish":
             return await self.publish(step)
-        if step["step"] == "discard":
-            return {"discard": {"kept": "this script deletes nothing"}}
         return {"failed": {"kind": "permanent", "message": f"cannot do `{step['step']}`"}}
 
     async def plan(self) -> StepOutcome:
-        client = cssc.Client(self.registry)
-        plan = await asyncio.to_thread(client.plan, self.policy)
-        names = {f"{i.repository}:{tag}" for i in plan for tag in (i.tag, i.scan_tag)}
-        digests = {name: await self.digest(f"{self.registry}/{name}") for name in sorted(names)}
-        return {"plan": {"images": cssc.Cycle.images_of(plan, digests)}}
+        plan = await asyncio.to_thread(self.client.plan, self.policy)
+        digests = {}
+        for repository, tag in {(i.repository, tag) for i in plan for tag in (i.tag, i.scan_tag)}:
+            if digest := await self.digest(repository, tag):
+                digests[f"{repository}:{tag}"] = digest
+        images = cssc.Cycle.images_of(plan, digests)
+        return {"plan": {"images": [i for i in images if not i["tag"].startswith(CANDIDATE)]}}
 
     async def scan(self, step: ScanStep) -> StepOutcome:
         report = await self.report(step["repository"], step["digest"])
@@ -119,13 +124,15 @@ class Tools:
 
     async def patch(self, step: PatchStep) -> StepOutcome:
         report = await self.report(step["repository"], step["manifest"])
-        image = self.name(step["repository"], f"{step['original']}@{step['manifest']}")
+        image = f"{self.registry}/{step['repository']}:{step['original']}@{step['manifest']}"
+        # Of this cycle alone: what is there afterwards was made now.
+        tag = f"{CANDIDATE}{step['cycle']}-{step['manifest'][7:19]}"
         await call(
-            "copa", "patch", "-i", image, "-r", str(report), "-t", step["candidate"],
+            "copa", "patch", "-i", image, "-r", str(report), "-t", tag,
             "--timeout", "30m", "--push", "--progress", "plain", *self.buildkit,
         )  # fmt: skip
-        made = await self.digest(self.name(step["repository"], step["candidate"]))
-        return {"patch": {"made": made}}
+        made = await self.digest(step["repository"], tag)
+        return {"patch": {"made": made} if made else "nothingMade"}
 
     async def verify(self, step: VerifyStep) -> StepOutcome:
         async def read(digest: str) -> bytes:
@@ -135,23 +142,22 @@ class Tools:
         original, candidate = await read(step["manifest"]), await read(step["digest"])
         return {"verify": verify_outcome(original, candidate, scanned)}
 
-    async def publish(self, step: PublishStep) -> StepOutcome:
+    async def copy(self, step: CopyStep) -> StepOutcome:
+        """Copa has pushed the candidate to where it belongs: it only has to be there still."""
         content = step["content"]
         if "manifest" not in content:
             return {"failed": {"kind": "permanent", "message": "an index is beyond this script"}}
-        digest = content["manifest"]
-        client = cssc.Client(self.registry)
-        if step["tag"] in (await asyncio.to_thread(client.tags, step["repository"]) or ()):
-            there = await self.digest(self.name(step["repository"], step["tag"]))
-            if there not in (digest, step.get("replaces")):
-                return {"publish": "tagTaken"}
-        await call(
-            "skopeo", "copy", "--quiet", "--preserve-digests",
-            "--src-tls-verify=false", "--dest-tls-verify=false",
-            f"docker://{self.name(step['repository'], digest)}",
-            f"docker://{self.name(step['repository'], step['tag'])}",
+        copied = await self.digest(step["repository"], content["manifest"])
+        if copied is None:
+            return {"failed": {"kind": "lost", "message": "the candidate is gone"}}
+        return {"copy": {"copied": copied}}
+
+    async def publish(self, step: PublishStep) -> StepOutcome:
+        outcome = await asyncio.to_thread(
+            self.client.publish, step["repository"], step["tag"], step["digest"],
+            replaces=step.get("replaces"),
         )  # fmt: skip
-        return {"publish": {"published": digest}}
+        return {"publish": outcome}
 
 
 async def attempt(tools: Tools, cycle: cssc.Cycle, step: Step) -> None:
@@ -172,7 +178,8 @@ async def attempt(tools: Tools, cycle: cssc.Cycle, step: Step) -> None:
     cycle.report(step["run"], step["attempt"], outcome, now())
 
 
-async def drive(cycle: cssc.Cycle, tools: Tools) -> None:
+async def drive(cycle: cssc.Cycle, registry: str, policy: Path, folder: Path) -> None:
+    tools = Tools(registry, policy, folder)
     working: set[asyncio.Task[None]] = set()
     while True:
         step = cycle.next_step(now())
@@ -200,7 +207,7 @@ def main(registry: str, policy: str, jobs: str = "4") -> int:
     name = cssc.Cycle.new_id(start, random.randrange(65536))
     cycle = cssc.Cycle(name, now=start, jobs=int(jobs), pause_seconds=5)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(drive(cycle, Tools(registry, Path(policy), Path(folder))))
+        asyncio.run(drive(cycle, registry, Path(policy), Path(folder)))
     rows = cycle.rows()
     for row in rows:
         reason = row["reason"]["text"] if row["reason"] else ""

@@ -6,17 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use cssc_core::{Listing, Repository, Tag, TagConvention};
+use cssc_core::cycle::PublishStep;
+use cssc_core::{Digest, Listing, Repository, Tag, TagConvention};
 use cssc_engine::policy_artifact::PolicyArtifact;
+use cssc_engine::step::publish;
 use cssc_engine::story::Story;
 use cssc_registry::{
     Credential, InventoryRegistry, InventorySource, LayoutRegistry, ListOptions, OciOptions,
-    OciRegistry, RegistryAddress, RegistryClient, RegistryError, RegistryErrorKind, list_all,
+    OciRegistry, Reference, RegistryAddress, RegistryClient, RegistryError, RegistryErrorKind,
+    list_all,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::convert::{error, invalid, to_python};
+use crate::convert::{error, invalid, to_dict, to_python};
 use crate::plan::{Plan, plan_of};
 use crate::policy::Policy;
 
@@ -107,6 +110,49 @@ impl Client {
                 Err(error(py, "RegistryError", (text, name_of(kind))))
             }
         }
+    }
+
+    /// The digest that a tag stands for, or a digest itself where it is there; None otherwise.
+    #[pyo3(signature = (repository, reference, /))]
+    fn digest(
+        &self,
+        py: Python<'_>,
+        repository: &str,
+        reference: &str,
+    ) -> PyResult<Option<String>> {
+        let repository: Repository = repository.parse().map_err(|error| invalid(py, error))?;
+        let reference = if reference.contains(':') {
+            Reference::Digest(reference.parse().map_err(|error| invalid(py, error))?)
+        } else {
+            Reference::Tag(reference.parse().map_err(|error| invalid(py, error))?)
+        };
+        let client = Arc::clone(&self.inner);
+        let found = interruptible(py, move || client.resolve(&repository, &reference))?;
+        let found = found.map_err(|error| failed(py, &error))?;
+        Ok(found.map(|found| found.digest.to_string()))
+    }
+
+    /// Write a tag for an image that is in the repository by its digest: `published`, or `tagTaken`
+    /// where the tag stands for something else than this digest and the one it may replace.
+    #[pyo3(signature = (repository, tag, digest, /, *, replaces = None))]
+    fn publish<'py>(
+        &self,
+        py: Python<'py>,
+        repository: &str,
+        tag: &str,
+        digest: &str,
+        replaces: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let replaces = replaces.map(str::parse::<Digest>).transpose();
+        let step = PublishStep {
+            repository: repository.parse().map_err(|error| invalid(py, error))?,
+            tag: tag.parse().map_err(|error| invalid(py, error))?,
+            replaces: replaces.map_err(|error| invalid(py, error))?,
+            digest: digest.parse().map_err(|error| invalid(py, error))?,
+        };
+        let client = Arc::clone(&self.inner);
+        let outcome = interruptible(py, move || publish(&step, &*client))?;
+        to_dict(py, &outcome.map_err(|error| failed(py, &error))?)
     }
 
     /// Plan a policy for this registry: the tags of all its repositories are listed side by side.

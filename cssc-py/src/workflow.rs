@@ -8,6 +8,7 @@ use cssc_core::cycle::{
     Cause, CycleId, CycleImage, CycleOptions, RunId, StatusFilter, StepOutcome,
 };
 use cssc_core::name::Platform;
+use cssc_core::scan::ConfigKey;
 use cssc_core::workflow::WorkflowSettings;
 use cssc_core::{Digest, Repository, TagRef};
 use pyo3::prelude::*;
@@ -53,14 +54,17 @@ impl Cycle {
         interruptions = CycleOptions::default().interruptions,
         verify = CycleOptions::default().verify,
         test = CycleOptions::default().test,
+        allow_config = Vec::new(),
         attach = "never",
+        sign = CycleOptions::default().sign,
         until = None,
         adopt = CycleOptions::default().adopt,
         patcher = None,
         limit = WorkflowSettings::default().effective_limit().get(),
-    ), text_signature = "(id, /, *, now, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, test=False, attach='never', until=None, adopt=False, patcher=None, limit=100)")]
+    ), text_signature = "(id, /, *, now, scheduled=None, jobs=1, attempts=3, pause_seconds=30, step_limit_seconds=1800, interruptions=10, verify=True, test=False, allow_config=(), attach='never', sign=False, until=None, adopt=False, patcher=None, limit=100)")]
     #[expect(
         clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
         reason = "they are keywords in Python, where a misspelled one must be an error"
     )]
     fn new(
@@ -74,7 +78,9 @@ impl Cycle {
         interruptions: u32,
         verify: bool,
         test: bool,
+        allow_config: Vec<String>,
         attach: &str,
+        sign: bool,
         until: Option<&str>,
         adopt: bool,
         patcher: Option<&str>,
@@ -95,6 +101,12 @@ impl Cycle {
             interruptions,
             verify,
             test,
+            allow_config: allow_config
+                .into_iter()
+                .map(ConfigKey::try_from)
+                .collect::<Result<_, _>>()
+                .map_err(|error| invalid(py, format!("allow_config: {error}")))?,
+            sign,
             attach: word(py, "attach", attach)?,
             until: until.map(|until| word(py, "until", until)).transpose()?,
             adopt,
@@ -111,7 +123,7 @@ impl Cycle {
         })
     }
 
-    /// A cycle as it was stored.
+    /// A cycle as it was stored. To go on with one whose steps were being done, `recover` it.
     #[staticmethod]
     fn from_json(py: Python<'_>, text: &str) -> PyResult<Self> {
         let inner = serde_json::from_str(text).map_err(|error| invalid(py, error))?;
@@ -151,6 +163,15 @@ impl Cycle {
             .inner
             .report(&run, attempt, outcome, now);
         reported.map_err(|cause| error(py, "WorkflowError", (cause.to_string(),)))
+    }
+
+    /// Say that what was performing steps is gone, as after a crash: they are to be done again, and
+    /// each counts as an interruption of its step.
+    #[pyo3(signature = (now, /))]
+    fn recover(slf: &Bound<'_, Self>, now: &Bound<'_, PyAny>) -> PyResult<()> {
+        let now = instant(now)?;
+        slf.try_borrow_mut()?.inner.recover(now);
+        Ok(())
     }
 
     /// Cancel what is queued or running; how many runs that were.

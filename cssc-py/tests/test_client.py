@@ -93,6 +93,32 @@ def test_a_registry(registry: str) -> None:
     assert client.image("node:3.13") is None
 
 
+def test_a_tag_is_written_for_an_image_that_is_there(registry: str) -> None:
+    client = cssc.Client(registry)
+    assert client.digest("python", "3.11") is None
+    original, patched, other = (push(registry, "python", tag) for tag in ["3.11", "a", "b"])
+    assert client.digest("python", "3.11") == client.digest("python", original) == original
+    assert client.publish("python", "3.11-1", patched) == "published"
+    assert client.digest("python", "3.11-1") == patched
+    assert client.publish("python", "3.11-1", patched) == "published", "it stands for it already"
+    assert client.publish("python", "3.11-1", other) == "tagTaken"
+    assert client.publish("python", "3.11-1", other, replaces=original) == "tagTaken"
+    assert client.digest("python", "3.11-1") == patched
+    assert client.publish("python", "3.11-1", other, replaces=patched) == "published"
+    assert client.digest("python", "3.11-1") == other
+    missing = "sha256:" + "0" * 64
+    assert client.digest("python", missing) is None
+    with pytest.raises(cssc.RegistryError) as absent:
+        client.publish("python", "3.11-2", missing)
+    assert absent.value.kind == "absent" and client.digest("python", "3.11-2") is None
+    for wrong in ["a b", "sha256:1"]:
+        with pytest.raises(cssc.InvalidValueError):
+            client.digest("python", wrong)
+    for digest, replaces in [("latest", None), (missing, "3.11")]:
+        with pytest.raises(cssc.InvalidValueError):
+            client.publish("python", "3.11-2", digest, replaces=replaces)
+
+
 def test_what_a_registry_refuses(server: Callable[[Callable[[str], Answer]], str]) -> None:
     def answer(path: str) -> Answer:
         if "secret" in path:

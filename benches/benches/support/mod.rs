@@ -13,6 +13,10 @@ pub(crate) const SCANNER: &str = r#"#!/bin/sh
 case "$*" in
     --version) echo 'Version: 0.76.0'; exit ;;
     *--download-db-only*) exit ;;
+    'server --listen '*)
+        exec python3 -c 'import http.server, sys
+host, port = sys.argv[1].split(":")
+http.server.HTTPServer((host, int(port)), http.server.BaseHTTPRequestHandler).serve_forever()' "$3" ;;
 esac
 while [ $# -gt 1 ]; do
     case $1 in --output) report=$2 ;; esac

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Doctor) -> Outcome {
     args.selection.apply(&mut settings);
     let policy = args.selection.policy(&registry)?;
     let state = MemoryState::default();
-    let tools = args.tools.tools();
+    let tools = args.tools.tools(&args.registry);
     let mut checks = Vec::new();
     let mut printed = Ok(());
     let mut add = |check: Check| {

@@ -3,6 +3,7 @@
 pub(crate) mod fail_on;
 pub(crate) mod on_end;
 pub(crate) mod progress;
+pub(crate) mod relay;
 pub(crate) mod selection;
 mod signals;
 pub(crate) mod tools;
@@ -28,12 +29,12 @@ pub(crate) fn with_runner<T>(
     let host = registry.host()?;
     let done = work(&Runner {
         state,
-        registry: registry.client(),
+        registry: registry.shared_client(),
         host,
         policy,
         scanner: &tools.scanner,
         patchers: tools,
-        access: registry.access(),
+        tooling: tools.tooling.as_ref(),
         settings,
     })?;
     Ok(done)

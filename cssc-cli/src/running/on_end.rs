@@ -45,7 +45,8 @@ impl OnEndArgs {
                 folder: folder.path(),
                 log: &output::note,
                 stop: &StopToken::default(),
-                access: registry.access(),
+                kept: None,
+                login: None,
                 started: &|_| {},
             };
             let told = command.tell(report, host, &job);

@@ -2,12 +2,15 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cssc_core::cycle::{Attach, CycleOptions};
+use cssc_core::scan::ConfigKey;
 use cssc_core::workflow::{PatcherKind, WorkflowSettings};
+use cssc_engine::relay::ToolingImages;
 use cssc_engine::runner::RunnerSettings;
 use cssc_engine::tool::{
     Buildah, CommandPatcher, Copa, Patcher, Patchers, SignCommand, TestCommand, ToolError,
@@ -15,7 +18,8 @@ use cssc_engine::tool::{
 };
 use cssc_registry::ListOptions;
 
-use crate::args::{parse_count, parse_duration};
+use super::relay::RelayArgs;
+use crate::args::{RegistryArgs, parse_count, parse_duration};
 
 fn patchers() -> impl TypedValueParser<Value = PatcherKind> {
     PossibleValuesParser::new([
@@ -88,6 +92,12 @@ pub(crate) struct ToolArgs {
     /// Whether to attach VEX, provenance, scans and an SBOM to patched images
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = AttachArg::Auto)]
     attach: AttachArg,
+    /// What a patch command that exchanges layers may change of the configuration: `label:NAME`,
+    /// `env:NAME`, with a `*` at the end for all that begin so; can be repeated
+    #[arg(long, value_name = "KEY")]
+    allow_config: Vec<ConfigKey>,
+    #[command(flatten)]
+    relay: RelayArgs,
     /// Replace a floating patch tag even if nothing records what it was made from
     #[arg(long)]
     adopt: bool,
@@ -100,6 +110,8 @@ pub(crate) struct Tools {
     copa: Copa,
     buildah: Buildah,
     command: Option<CommandPatcher>,
+    /// Where Copa's own images are.
+    pub(crate) tooling: Option<Arc<dyn ToolingImages>>,
 }
 
 impl Patchers for Tools {
@@ -157,12 +169,14 @@ impl ToolArgs {
                 step_limit_seconds: seconds(self.step_limit),
                 verify: !self.no_verify,
                 adopt: self.adopt,
+                allow_config: self.allow_config.clone(),
                 attach: self.attach.into(),
                 settings,
                 ..CycleOptions::default()
             },
             test: self.test(),
             sign: self.sign(),
+            relay: self.relay.options(),
             list,
             ..RunnerSettings::default()
         }
@@ -185,7 +199,8 @@ impl ToolArgs {
         })
     }
 
-    pub(crate) fn tools(&self) -> Tools {
+    /// The tools; images of their own are asked for as the registry is.
+    pub(crate) fn tools(&self, registry: &RegistryArgs) -> Tools {
         let options = |program: &PathBuf, extra: &[String]| ToolOptions {
             extra: extra.to_vec(),
             time_limit: self.step_limit,
@@ -208,6 +223,7 @@ impl ToolArgs {
                 .patch_command
                 .as_ref()
                 .map(|program| CommandPatcher::new(patcher(program))),
+            tooling: Some(self.relay.tooling(registry.oci_options())),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chrono::{DateTime, Utc};
+use cssc_core::workflow::PatcherKind;
 use cssc_core::{Dialect, Schedule};
 use cssc_engine::export::{Engine, Export};
 
@@ -30,6 +31,7 @@ fn exports() -> Vec<Export> {
             shards: 200,
             image: image.map(str::to_owned),
             runner: "ubuntu-latest".to_owned(),
+            patcher: PatcherKind::Copa,
             options: options.into_iter().map(str::to_owned).collect(),
             now: created,
         });

@@ -45,7 +45,8 @@ impl Scenario {
                 _ => "",
             }
         );
-        let options = ["--", "--pause", "1s", "--attempts", "1"];
+        // Nothing can be started beside the workers here, and the stand-in for Copa needs nothing.
+        let options = "-- --pause 1s --attempts 1 --patcher copa".split(' ');
         let mut command = bench.command(&export);
         let exported = command.args(options).output().unwrap();
         assert!(exported.status.success(), "{exported:?}");

@@ -87,7 +87,6 @@ def report(number: int, images: List[Dict[str, Any]]) -> Dict[str, Any]:
         "summary": summary,
         "problem": None,
         "databases": ["2026-01-07T00:00:00Z"],
-        "residue": ["python:cssc-candidate-1"],
         "images": images,
     }
 

@@ -15,11 +15,18 @@
 #[path = "../../../cssc-registry/tests/support/mod.rs"]
 mod support;
 
+mod archive;
 mod attestations;
 mod chapter;
 mod container_image;
 mod cost;
+mod cycles;
+mod everything;
+mod immutable;
 mod interrupted;
+mod names;
+mod network;
 mod place;
 mod platforms;
+mod proxy;
 mod pull_only;

@@ -41,19 +41,20 @@ fn every_platform(patcher: &str, repository: &str, options: &str) {
     let run = format!("run --config policy.json --attempts 1 {options}");
 
     let said = place.workflow(&run);
-    // One platform cannot be patched here.
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    // That one platform cannot be patched here is no failure: trying again would not help.
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
     let tags = ["12", "12-1", "arm64", "arm64-1"];
     assert_eq!(place.tags(repository), tags, "{patcher} left a tag");
     let rows = place.rows();
     let [many, plain] = [&rows[0], &rows[1]];
     assert_eq!(many["image"], format!("{repository}:12"));
-    assert_eq!(many["outcome"], "failed");
+    assert_eq!(many["outcome"], "vulnerable");
     assert_eq!(many["patchedImage"], format!("{repository}:12-1"));
     assert_eq!(platform(many, "linux/amd64")["outcome"], "patched");
     assert_eq!(platform(many, "linux/arm64/v8")["outcome"], "patched");
     let foreign = platform(many, "linux/s390x");
-    assert_eq!(foreign["outcome"], "failed", "{foreign}");
+    assert_eq!(foreign["outcome"], "vulnerable", "{foreign}");
+    assert_eq!(foreign["reason"]["code"], "no-emulation", "{foreign}");
 
     let old = place.manifest(&format!("{repository}:12")).unwrap();
     let new = place.manifest(&format!("{repository}:12-1")).unwrap();
@@ -94,13 +95,14 @@ fn every_platform(patcher: &str, repository: &str, options: &str) {
 
     // What is patched is clean; what could not be is still not, and there is no new tag.
     let said = place.workflow(&run);
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
     assert_eq!(place.tags(repository), tags);
     let rows = place.rows();
     let outcomes: BTreeSet<_> = ["linux/amd64", "linux/arm64/v8"]
         .map(|name| platform(&rows[0], name)["outcome"].to_string())
         .into();
     assert_eq!(outcomes, ["\"clean\"".to_owned()].into());
-    assert_eq!(platform(&rows[0], "linux/s390x")["outcome"], "failed");
+    let foreign = platform(&rows[0], "linux/s390x");
+    assert_eq!(foreign["outcome"], "vulnerable", "{foreign}");
     assert_eq!(rows[1]["outcome"], "clean");
 }

@@ -50,6 +50,7 @@ fn the_doctor_finds_what_a_cycle_needs() {
             "daemon",
             &format!("`BuildKit` listens at `tcp://{address}`"),
         ),
+        ("relay", "images are served to the tools at `127.0.0.1:"),
         ("emulation", "images for linux/amd64 can be patched here"),
     ] {
         let (health, text) = &all[subject];

@@ -30,7 +30,8 @@ const DOCUMENT: &str = r#"{"version":1,"cycle":"20260107T093000Z-3f2a","registry
 "platforms":[{"platform":"linux/amd64","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000001",
 "size":1000}],"patchTag":"3.12-1"}]}}"#;
 
-const RESULT: &str = r#"{"version":1,"cycle":"20260107T093000Z-3f2a","shard":"1/2","started":null,"residue":[],"images":[
+const RESULT: &str = r#"{"version":1,"cycle":"20260107T093000Z-3f2a","shard":"1/2","started":null,"begun":[
+{"repository":"python","tag":"3.10-1","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000007"}],"images":[
 {"image":"python:3.10","workflowType":"continuouspatchv1","outcome":"patched","scanStatus":"Succeeded",
 "scanDate":"2026-01-07T09:31:00Z","scanRunId":"20260107T093000Z-3f2a.scan.0","patchStatus":"Succeeded",
 "patchDate":"2026-01-07T09:32:00Z","patchedImage":"python:3.10-1",
@@ -77,6 +78,14 @@ fn check_document(document: &CycleDocument) {
     }
 }
 
+/// A worker that goes on where an earlier one ended keeps what that one was about to publish.
+fn check_restart(document: &CycleDocument, earlier: &ShardResult) {
+    let (shard, now) = (earlier.shard(), document.created());
+    let cycle = document.cycle_of(shard, Some(earlier), CycleOptions::default(), now).unwrap();
+    let result = ShardResult::new(&cycle, shard, Some(earlier));
+    assert!(earlier.begun().iter().all(|one| result.begun().contains(one)));
+}
+
 fn check(document: &[u8], result: &[u8]) {
     let document = CycleDocument::from_slice(document);
     match &document {
@@ -84,6 +93,9 @@ fn check(document: &[u8], result: &[u8]) {
         Err(error) => assert!(!error.to_string().contains('\n')),
     }
     if let (Ok(document), Ok(result)) = (document, ShardResult::from_slice(result)) {
+        if result.check(&document).is_ok() {
+            check_restart(&document, &result);
+        }
         let results = [result];
         if let Ok(merge) = Merge::new(&document, &results) {
             let report = merge.report(&BTreeMap::new(), document.created());

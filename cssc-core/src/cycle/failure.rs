@@ -12,6 +12,30 @@ pub struct StepFailure {
     pub kind: FailureKind,
     /// What went wrong, in one line.
     pub message: String,
+    /// What it is called by programs, where it has a name of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<FailureCode>,
+}
+
+/// A failure that programs tell from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FailureCode {
+    /// The relay has no room for what a tool pushes.
+    RelayFull,
+    /// A tool failed without having asked the relay for anything.
+    RelayNotReached,
+}
+
+impl FailureCode {
+    /// The name: `relay-full`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RelayFull => "relay-full",
+            Self::RelayNotReached => "relay-not-reached",
+        }
+    }
 }
 
 /// Whether another attempt may do better.
@@ -22,6 +46,8 @@ pub enum FailureKind {
     Transient,
     /// It will not: refused credentials, an image without a package manager.
     Permanent,
+    /// What an earlier step had made is gone with the files of the relay: it is made again.
+    Lost,
 }
 
 impl StepFailure {
@@ -30,6 +56,7 @@ impl StepFailure {
         Self {
             kind: FailureKind::Transient,
             message: message.into(),
+            code: None,
         }
     }
 
@@ -38,7 +65,24 @@ impl StepFailure {
         Self {
             kind: FailureKind::Permanent,
             message: message.into(),
+            code: None,
         }
+    }
+
+    /// The candidate that the step is about is no longer there.
+    pub fn lost(message: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Lost,
+            message: message.into(),
+            code: None,
+        }
+    }
+
+    /// The same failure, by this name.
+    #[must_use]
+    pub fn with_code(mut self, code: FailureCode) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Whether another attempt may do better.

@@ -48,10 +48,6 @@ pub struct CyclePlatform {
     /// The newest patch's manifest for it, if that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<PlatformPatch>,
-    /// The tag of an earlier candidate that the registry would not delete, and that a new
-    /// candidate is to use again: however many cycles pass, no more tags stay behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub candidate: Option<Tag>,
 }
 
 /// The newest patch of an image.
@@ -100,7 +96,6 @@ impl CycleImage {
                     digest: patch,
                     origin: Some(digest),
                 }),
-                candidate: None,
             }],
             unselected: Vec::new(),
             latest_patch: tag.zip(patch).map(|(tag, digest)| LatestPatch {

@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::assignment::{Assignment, NextStep, RecordChange};
-use super::error::CycleError;
 use super::filter::ImageFilter;
 use super::id::{CycleId, RunId};
-use super::image_name::ImageName;
 use super::options::{CycleOptions, Until};
 use super::plan::CyclePlan;
 use super::record::{Cause, CycleRecord};
@@ -19,7 +17,6 @@ use super::status::Status;
 use super::step::{PlanStep, Step, StepKind};
 use super::summary::{ImageState, Summary};
 use super::version::Version;
-use crate::name::Tag;
 use crate::workflow::WorkflowSettings;
 
 /// One execution of a workflow: a trigger run, a scan run for each platform of each image, a patch
@@ -52,7 +49,7 @@ use crate::workflow::WorkflowSettings;
 /// **Crashes.** The changes of one call belong together and are stored in one piece. A cycle
 /// [restored](Self::restore) from what is stored and [told so](Self::recover) goes on where it
 /// stopped: what was being done is done again, and every step can be done again. Nothing is
-/// published twice, since a step that publishes names the digest.
+/// published twice, since a step that publishes names the digest, and is stored before it is done.
 ///
 /// **A tag that exists.** When somebody else made the patch tag since the plan was made, the run
 /// fails and says so, and does not take the next number instead: the newest patch is another one
@@ -88,6 +85,7 @@ impl Cycle {
             options,
             status: Status::Queued,
             created: now,
+            begun: Vec::new(),
             started: None,
             finished: None,
         };
@@ -118,29 +116,16 @@ impl Cycle {
         cycle
     }
 
-    /// Says which earlier cycles of the workflow have ended, so that what a crash has left of them
-    /// is removed.
-    ///
-    /// To be said before the first step; afterwards it changes nothing.
-    #[must_use]
-    pub fn after(self, ended_cycles: Vec<CycleId>) -> Self {
-        self.told(|step| step.ended_cycles = ended_cycles)
-    }
-
     /// Says which images to take of those that the policy selects.
     ///
     /// To be said before the first step; afterwards it changes nothing.
     #[must_use]
-    pub fn only(self, images: Vec<ImageFilter>) -> Self {
-        self.told(|step| step.only = images)
-    }
-
-    fn told(mut self, tell: impl FnOnce(&mut PlanStep)) -> Self {
+    pub fn only(mut self, images: Vec<ImageFilter>) -> Self {
         if self.record.status == Status::Queued
             && let Some(progress) = self.progress_mut(&RunId::trigger(self.record.id))
             && let Step::Plan(step) = &mut progress.step
         {
-            tell(step);
+            step.only = images;
         }
         self
     }
@@ -219,10 +204,6 @@ impl Cycle {
             deadline: later(now, limit),
             step,
         };
-        // From now on it may be in the registry.
-        if let Step::Patch(step) = &assignment.step {
-            run.candidate = Some(step.candidate.clone());
-        }
         run.status = Status::Running;
         run.started = run.started.or(Some(now));
         self.in_flight = self.in_flight.saturating_add(1);
@@ -237,18 +218,15 @@ impl Cycle {
     }
 
     /// Cancels all that is queued or running, for good; how many runs that were.
-    ///
-    /// A run whose end is decided already ends so. Candidates that may be in the registry are
-    /// [left over](Self::leftovers).
     pub fn cancel(&mut self, now: DateTime<Utc>) -> usize {
         if self.open == 0 {
             return 0;
         }
         let open: Vec<RunId> = self.ids(|run| run.progress.is_some());
-        let mut canceled: usize = 0;
+        let canceled = open.len();
         for id in open {
             if let Some(run) = self.runs.get_mut(&id) {
-                canceled = canceled.saturating_add(usize::from(run.cancel(now)));
+                run.cancel(now);
             }
             self.changed.insert(id);
         }
@@ -256,7 +234,6 @@ impl Cycle {
         self.waiting.clear();
         self.in_flight = 0;
         self.open = 0;
-        self.count_all();
         self.finish(now);
         canceled
     }
@@ -264,34 +241,6 @@ impl Cycle {
     pub(super) fn ids(&self, which: impl Fn(&Run) -> bool) -> Vec<RunId> {
         let selected = self.runs.iter().filter(|(_, run)| which(run));
         selected.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Candidates of runs that have ended which may still be in the registry, to be removed when
-    /// there is time: by the run, the image and the tag of the candidate. Those that wait to be
-    /// published are none.
-    pub fn leftovers(&self) -> impl Iterator<Item = (&RunId, &ImageName, &Tag)> {
-        self.runs
-            .values()
-            .filter(|run| run.progress.is_none() && (self.has_ended() || !run.is_held()))
-            .filter_map(|run| Some((&run.id, run.image.as_ref()?, run.candidate.as_ref()?)))
-    }
-
-    /// Says that the candidate left over by `run` is gone.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the run is not there or has left no candidate over.
-    pub fn leftover_removed(&mut self, run: &RunId) -> Result<(), CycleError> {
-        let known = self
-            .runs
-            .get_mut(run)
-            .ok_or_else(|| CycleError::unknown_run(run.clone()))?;
-        if known.progress.is_some() || known.candidate.is_none() {
-            return Err(CycleError::not_awaited(run.clone(), known.attempt()));
-        }
-        known.candidate = None;
-        self.changed.insert(run.clone());
-        Ok(())
     }
 
     /// What changed since this was asked last, to be stored in one piece.
@@ -396,6 +345,8 @@ impl Cycle {
     }
 
     fn finish(&mut self, now: DateTime<Utc>) {
+        // What waited for a run that was canceled is canceled with the cycle.
+        self.count_all();
         let trigger = self.runs.get(&RunId::trigger(self.record.id));
         let trigger = trigger.map_or(Status::Failed, |run| run.status);
         self.record.status = self.summary.status(trigger);
@@ -437,7 +388,6 @@ fn plan_step(record: &CycleRecord) -> PlanStep {
     PlanStep {
         cycle: record.id,
         leave_out_unavailable: options.settings.effective_attempts().get() == 1,
-        ended_cycles: Vec::new(),
         patcher: options.settings.patcher,
         platforms: options.settings.platforms.clone(),
         only: Vec::new(),

@@ -1,7 +1,6 @@
 //! One execution of a workflow: what is to be done next, and what follows from what was done.
 
 mod assignment;
-mod candidate;
 mod error;
 mod failure;
 mod filter;
@@ -28,9 +27,8 @@ mod transition;
 pub(crate) mod version;
 
 pub use assignment::{Assignment, NextStep, RecordChange};
-pub use candidate::{candidate_of, candidate_tag, is_candidate_for};
 pub use error::{CycleError, CycleErrorKind};
-pub use failure::{FailureKind, StepFailure};
+pub use failure::{FailureCode, FailureKind, StepFailure};
 pub use filter::ImageFilter;
 pub use id::{CycleId, CycleIdError, RunId, RunIdError, Task, TaskError};
 pub use image::{CycleImage, CyclePlatform, LatestPatch, PlatformPatch};
@@ -51,9 +49,10 @@ pub use shard::{
 };
 pub use status::{RowStatus, Status, StatusFilter, StatusFilterError};
 pub use step::{
-    Attach, AttestOutcome, AttestStep, Candidate, Comparison, DiscardOutcome, DiscardStep,
-    Exchange, PatchOutcome, PatchStep, PinnedPolicy, PlanOutcome, PlanStep, PublishContent,
-    PublishOutcome, PublishStep, ScanOutcome, ScanStep, Step, StepKind, StepOutcome, TestOutcome,
-    TestStep, VerifyOutcome, VerifyStep,
+    Attach, AttestOutcome, AttestStep, BegunPublication, Candidate, Comparison, CopyContent,
+    CopyOutcome, CopyStep, ManifestReplacement, PatchOutcome, PatchRefusal, PatchStep,
+    PinnedPolicy, PlanOutcome, PlanStep, PublishOutcome, PublishStep, ScanOutcome, ScanStep,
+    SignOutcome, SignStep, Step, StepKind, StepOutcome, TestOutcome, TestStep, VerifyOutcome,
+    VerifyStep,
 };
 pub use summary::Summary;

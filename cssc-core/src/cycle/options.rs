@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::step::Attach;
+use crate::scan::ConfigKey;
 use crate::workflow::WorkflowSettings;
 
 /// How a cycle goes about its work.
@@ -31,17 +32,20 @@ pub struct CycleOptions {
     /// Whether a program tries each patched image that is good, before it is published; false by
     /// default.
     pub test: bool,
+    /// What of the configuration a patcher may change that brings other layers than the original's;
+    /// nothing by default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_config: Vec<ConfigKey>,
     /// Whether what is known of a patched image is attached to it; not by default.
     pub attach: Attach,
+    /// Whether a program signs each image before it gets its tag; false by default.
+    pub sign: bool,
     /// Where the cycle stops short; by default it publishes what it has patched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
     /// Whether the cycle ends with its plan: others do what it asks for. False by default.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub plan_only: bool,
-    /// Which worker of the cycle this is: it tells its candidates apart. 0 by default, for the one
-    /// there is.
-    pub worker: u32,
     /// Whether a floating patch tag is replaced although nothing in it shows where it comes from;
     /// false by default.
     pub adopt: bool,
@@ -57,7 +61,7 @@ pub struct CycleOptions {
 pub enum Until {
     /// After the scans: nothing is written to the registry.
     Scan,
-    /// After the candidates were judged: they are discarded and no patch tag is written.
+    /// After the candidates were judged: nothing is written to the registry.
     Verify,
 }
 
@@ -80,10 +84,11 @@ impl Default for CycleOptions {
             interruptions: 10,
             verify: true,
             test: false,
+            allow_config: Vec::new(),
             attach: Attach::default(),
+            sign: false,
             until: None,
             plan_only: false,
-            worker: 0,
             adopt: false,
             settings: WorkflowSettings::default(),
         }

@@ -259,7 +259,7 @@ impl CyclePlan {
         self.group_of(leader).map(|(_, image)| &image.tag).min()
     }
 
-    /// The number of a platform among those of all images: it names the candidate.
+    /// The number of a platform among those of all images.
     pub(super) fn ordinal(&self, image: u32, place: usize) -> u32 {
         let before = usize::try_from(image)
             .ok()

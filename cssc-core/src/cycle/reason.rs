@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::StepFailure;
+use super::failure::{FailureCode, StepFailure};
 use super::options::Until;
 use super::plan::LeftOut;
+use super::step::PatchRefusal;
 use crate::name::Tag;
 use crate::plan::LimitExceeded;
 use crate::scan::{ScanSkip, ScanUnsupported, Withheld};
@@ -25,6 +26,8 @@ pub enum Reason {
     Withheld(Withheld),
     /// The patcher ended well and made no image.
     NothingMade,
+    /// What the patcher made cannot be published.
+    Refused(PatchRefusal),
     /// The newest patch was made from another image than the original is now, and the original
     /// has nothing to patch.
     OriginalMoved(Tag),
@@ -63,6 +66,7 @@ impl Reason {
             Self::Withheld(Withheld::TestFailed(_)) => "test-failed",
             Self::Withheld(Withheld::EndOfServiceLife | Withheld::Unsupported(_)) => "unjudged",
             Self::NothingMade => "nothing-made",
+            Self::Refused(refusal) => refusal.code(),
             Self::OriginalMoved(_) => "original-moved",
             Self::ForeignPatch(_) => "foreign-patch",
             Self::NotAsked(..) => "would-patch",
@@ -71,7 +75,7 @@ impl Reason {
             Self::TagTaken(_) => "tag-taken",
             Self::OverLimit(_) => "over-limit",
             Self::Unavailable(_) => "unavailable",
-            Self::Failed(_) => "failed",
+            Self::Failed(failure) => failure.code.map_or("failed", FailureCode::as_str),
             Self::Interrupted(_) => "interrupted",
             Self::Canceled => "canceled",
         }
@@ -85,6 +89,7 @@ impl fmt::Display for Reason {
             Self::Unsupported(why) => why.fmt(f),
             Self::Withheld(why) => why.fmt(f),
             Self::NothingMade => f.write_str("the patcher produced no image"),
+            Self::Refused(refusal) => refusal.fmt(f),
             Self::OriginalMoved(patch) => write!(
                 f,
                 "no fixable OS finding; the original has moved, and `{patch}` was made from an \
@@ -165,6 +170,10 @@ mod tests {
             (Reason::Withheld(Withheld::NewFixable(2)), "new-finding"),
             (Reason::Withheld(Withheld::EndOfServiceLife), "unjudged"),
             (Reason::NothingMade, "nothing-made"),
+            (
+                Reason::Refused(PatchRefusal::TooManyLayers(126)),
+                "too-many-layers",
+            ),
             (Reason::OriginalMoved(tag()), "original-moved"),
             (Reason::ForeignPatch(tag()), "foreign-patch"),
             (Reason::NotAsked(Until::Scan, tag()), "would-patch"),
@@ -181,6 +190,10 @@ mod tests {
             ),
             (Reason::Unavailable(vec![unavailable]), "unavailable"),
             (Reason::Failed(StepFailure::transient("timeout")), "failed"),
+            (
+                Reason::Failed(StepFailure::permanent("no room").with_code(FailureCode::RelayFull)),
+                "relay-full",
+            ),
             (Reason::Interrupted(3), "interrupted"),
             (Reason::Canceled, "canceled"),
         ];

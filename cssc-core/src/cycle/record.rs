@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::id::CycleId;
 use super::options::CycleOptions;
 use super::status::Status;
+use super::step::BegunPublication;
 use super::version::Version;
 
 /// Why a cycle runs.
@@ -28,6 +29,10 @@ pub struct CycleRecord {
     pub(super) options: CycleOptions,
     pub(super) status: Status,
     pub(super) created: DateTime<Utc>,
+    /// What this worker was about to publish before it was ended, where the notes of it are kept
+    /// elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) begun: Vec<BegunPublication>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) started: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

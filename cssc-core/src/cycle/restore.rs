@@ -12,7 +12,7 @@ use super::plan::CyclePlan;
 use super::reason::Reason;
 use super::record::CycleRecord;
 use super::run::{Activity, Run};
-use super::step::Step;
+use super::step::{CopyContent, Step};
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredCycle {
@@ -50,7 +50,8 @@ impl Cycle {
     ///
     /// Fails when the records do not make up a cycle: a run of another cycle, or standing twice;
     /// no trigger run; a run that the plan has no place for, or a scan run of it that is missing; a
-    /// run that has ended and is at a step, or the other way round.
+    /// run that has ended and is at a step, or the other way round; a run that publishes something
+    /// else than its step says.
     pub fn restore(
         record: CycleRecord,
         plan: Option<CyclePlan>,
@@ -162,25 +163,32 @@ fn check_stored(run: &Run) -> Result<(), CycleError> {
         };
     };
     let kind = progress.step.kind();
-    let image = run.image.as_ref();
-    let is_discarding = matches!(progress.step, Step::Discard(_));
-    let is_complete = match id.task() {
-        Task::Trigger => true,
-        Task::Scan => image.is_some(),
-        Task::Patch => {
-            let has_candidate = run.candidate.is_some();
-            let is_complete = match progress.step {
-                Step::Verify(_) => has_candidate,
-                _ => true,
-            };
-            image.is_some() && is_complete && run.decided.is_some() == is_discarding
-        }
-    };
+    let has_image = id.task() == Task::Trigger || run.image.is_some();
+    let is_complete = has_image && is_publishing_as_its_step_says(run, &progress.step);
     if !run.status.is_final() && kind.task() == id.task() && is_complete {
         Ok(())
     } else {
         Err(CycleError::stored(format!(
             "the run `{id}` cannot be at its step `{kind}`"
         )))
+    }
+}
+
+/// Whether a run that is at a step of a publication knows which, and with the digest of the step.
+fn is_publishing_as_its_step_says(run: &Run, step: &Step) -> bool {
+    let digest = run.publishing.as_ref().map(|one| one.digest.as_ref());
+    match step {
+        Step::Publish(step) => digest == Some(Some(&step.digest)),
+        Step::Sign(step) => digest == Some(Some(&step.digest)),
+        Step::Copy(step) => match step.content {
+            CopyContent::Index { .. } => digest == Some(None),
+            CopyContent::Manifest(_) => digest.is_none() && run.made.is_some(),
+        },
+        Step::Attest(step) => match step.platform {
+            None => digest == Some(Some(&step.subject)),
+            Some(_) => digest.is_none() && run.made.is_some(),
+        },
+        Step::Verify(_) | Step::Test(_) => digest.is_none() && run.made.is_some(),
+        Step::Patch(_) | Step::Scan(_) | Step::Plan(_) => digest.is_none(),
     }
 }

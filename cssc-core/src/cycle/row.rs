@@ -248,7 +248,9 @@ impl Cycle {
         let scans = platforms.iter().map(|one| one.scan_run.finished);
         let publishing = self.publishing_run_of(index);
         let first_patch = platforms.iter().find_map(|one| one.patch_run);
-        let published = self.publication(index).filter(|one| one.digest.is_some());
+        let published = self
+            .publication(index)
+            .filter(|one| one.published().is_some());
         let needs_patch = standing.patch != RowStatus::Unknown && first_patch.is_some();
         let selected = platforms.iter().map(PlatformRow::new);
         let unselected = image.unselected.iter().map(PlatformRow::unselected);

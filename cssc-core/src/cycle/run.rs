@@ -34,9 +34,9 @@ pub struct Run {
     /// What the scan came to, in a scan run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) scan: Option<Box<ScanOutcome>>,
-    /// The tag of a candidate that may be in the registry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) candidate: Option<Tag>,
+    /// How often its candidate was lost with the files of the relay.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) lost: u32,
     /// The digest of the candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) made: Option<Digest>,
@@ -49,25 +49,33 @@ pub struct Run {
     /// What was published, or was to be, for each image of the group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) publications: Vec<Publication>,
-    /// How the run will end when the candidate is cleared away.
+    /// What is being published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) decided: Option<Decided>,
+    pub(super) publishing: Option<Publication>,
 }
 
-/// What became of a patch tag.
+/// What became of the patch tag of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Publication {
     /// Which image of the plan it belongs to.
     pub image: u32,
     /// The patch tag.
     pub tag: Tag,
-    /// The digest it stands for since; none when it was not written.
+    /// The digest that it stands for, or was to stand for; none before that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Why it was not written.
+    /// Why the tag was not written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+}
+
+impl Publication {
+    /// The digest that the tag stands for since; none when it was not written.
+    pub fn published(&self) -> Option<&Digest> {
+        self.digest.as_ref().filter(|_| self.reason.is_none())
+    }
 }
 
 /// The step a run is at, and how that goes.
@@ -99,15 +107,6 @@ impl Progress {
     }
 }
 
-/// An end that is decided while something is still to be cleared away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Decided {
-    pub(super) status: Status,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<Reason>,
-}
-
 /// Whether the step can be begun, is being done, or waits for another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,12 +134,12 @@ impl Run {
             reason: None,
             progress: Some(Progress::at(step)),
             scan: None,
-            candidate: None,
+            lost: 0,
             made: None,
             verified: None,
             tested: None,
             publications: Vec::new(),
-            decided: None,
+            publishing: None,
         }
     }
 
@@ -236,39 +235,22 @@ impl Run {
         self.publications.iter().find(|one| one.image == image)
     }
 
-    /// The tag of a candidate that may still be in the registry.
-    pub fn candidate(&self) -> Option<&Tag> {
-        self.candidate.as_ref()
-    }
-
-    /// Whether its candidate waits to be published with the other platforms of its index.
-    pub(super) fn is_held(&self) -> bool {
-        self.status == Status::Succeeded && self.id.platform().is_some()
-    }
-
     pub(super) fn end(&mut self, status: Status, reason: Option<Reason>, now: DateTime<Utc>) {
         self.status = status;
         self.reason = reason;
         self.progress = None;
-        self.decided = None;
         self.finished = Some(now);
     }
 
-    /// Ends as was decided before its candidates were cleared away.
-    pub(super) fn end_as_decided(&mut self, now: DateTime<Utc>) {
-        if let Some(Decided { status, reason }) = self.decided.take() {
-            self.end(status, reason, now);
-        }
-    }
-
-    /// Ends since it is canceled, or as was decided already. Whether it was canceled.
-    pub(super) fn cancel(&mut self, now: DateTime<Utc>) -> bool {
-        if self.decided.is_some() {
-            self.end_as_decided(now);
-            return false;
+    /// Ends since it is canceled.
+    pub(super) fn cancel(&mut self, now: DateTime<Utc>) {
+        if let Some(publishing) = self.publishing.take() {
+            self.publications.push(Publication {
+                reason: Some(Reason::Canceled),
+                ..publishing
+            });
         }
         self.end(Status::Canceled, Some(Reason::Canceled), now);
-        true
     }
 
     /// Goes on with another step.
@@ -276,4 +258,12 @@ impl Run {
         self.reason = None;
         self.progress = Some(Progress::at(step.into()));
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }

@@ -57,7 +57,7 @@ impl Cycle {
             outcome: is_done.then_some(outcome),
             is_published: self
                 .publication(image)
-                .is_some_and(|publication| publication.digest.is_some()),
+                .is_some_and(|publication| publication.published().is_some()),
         })
     }
 
@@ -192,11 +192,15 @@ impl Cycle {
         if let Some(publication) = publishing.publication(image)
             && publishing.status.is_final()
         {
-            if publication.digest.is_some() {
-                return published(evidence);
+            let reason = publication.reason.as_ref();
+            match reason {
+                None => return published(evidence),
+                Some(Reason::Canceled) => {}
+                Some(reason) => {
+                    let (status, outcome) = (RowStatus::Failed, ImageOutcome::Failed);
+                    return (status, Some(outcome), Some(Cow::Borrowed(reason)));
+                }
             }
-            let reason = publication.reason.as_ref().map(Cow::Borrowed);
-            return (RowStatus::Failed, Some(ImageOutcome::Failed), reason);
         }
         match publishing.status {
             Status::Queued | Status::Running => (RowStatus::Running, None, reason),

@@ -56,8 +56,6 @@ pub enum Verdict<'a> {
         /// The patch tag.
         patch: TagRef<'a>,
     },
-    /// It is a patched image that has not been published.
-    Candidate,
     /// Only a rule that is disabled takes it in.
     RuleDisabled,
     /// No rule takes it in.
@@ -76,7 +74,6 @@ impl Verdict<'_> {
             Self::OtherConvention { .. } => "other-convention",
             Self::Attachment => "attachment",
             Self::PlatformCopy { .. } => "platform-copy",
-            Self::Candidate => "candidate",
             Self::RuleDisabled => "rule-disabled",
             Self::NotSelected => "not-selected",
         }
@@ -119,9 +116,6 @@ impl fmt::Display for Verdict<'_> {
             ),
             Self::PlatformCopy { patch } => {
                 write!(f, "never an original: it is patch `{patch}` for one platform")
-            }
-            Self::Candidate => {
-                f.write_str("never an original: it is a patched image that was not published")
             }
             Self::RuleDisabled => f.write_str("not selected: the rule that names it is disabled"),
             Self::NotSelected => f.write_str("not selected by any rule"),
@@ -298,7 +292,6 @@ impl<'a> Judge<'a> {
     /// and platform copies.
     fn auxiliary(&self, tag: TagRef<'a>) -> Option<Verdict<'a>> {
         match (AuxiliaryTag::of(tag, self.tags)?, self.dialect) {
-            (AuxiliaryTag::Candidate, _) => Some(Verdict::Candidate),
             (_, Dialect::Service) => None,
             (AuxiliaryTag::Attachment, _) => Some(Verdict::Attachment),
             (AuxiliaryTag::PlatformCopy { patch }, _) => Some(Verdict::PlatformCopy { patch }),

@@ -15,8 +15,8 @@ use crate::name::TagRef;
 use crate::policy::Selector;
 use crate::policy::{Policy, Rule};
 use crate::tags::Original;
+use crate::tags::TagSet;
 use crate::tags::{NoNextTag, Suffix, TagConvention, next_suffix};
-use crate::tags::{TagSet, is_candidate};
 
 /// Plans every rule, in order.
 pub(super) fn plan_rules(policy: &Policy, inventory: &Inventory) -> Vec<RulePlan> {
@@ -108,9 +108,6 @@ impl<'a> Images<'a> {
 
     fn collect(&mut self, place: usize, tag: TagRef<'a>) {
         let suffix = Suffix::of(tag);
-        if is_candidate(tag.as_str()) {
-            return;
-        }
         if suffix.is_some_and(|suffix| suffix.convention() != self.convention) {
             return;
         }

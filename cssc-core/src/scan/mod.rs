@@ -18,7 +18,7 @@ pub use error::{ScanError, ScanErrorKind};
 pub use evidence::{Evidence, PublishVerdict, Withheld};
 pub use finding::{Finding, Severity, SeverityCount};
 pub use package::{Package, PackageChange, PackageChanges};
-pub use same::{ImageConfig, ImageConfigError, ImageMismatch};
+pub use same::{ConfigKey, ConfigKeyError, ImageConfig, ImageConfigError, ImageMismatch};
 pub use version::PackageKind;
 
 /// The schema version of the reports that are understood.

@@ -1,10 +1,7 @@
-//! Tags that stand for no image of their own: attachments, platform copies, candidates.
+//! Tags that stand for no image of their own: attachments and platform copies.
 
 use super::{Suffix, TagSet};
 use crate::name::TagRef;
-
-/// The beginning of every candidate's tag.
-pub const CANDIDATE_PREFIX: &str = "cssc-candidate-";
 
 /// The architectures that a patcher appends to a patch tag, as Copa does.
 pub const ARCHITECTURES: [&str; 10] = [
@@ -37,7 +34,6 @@ const ENDS: [u16; 8] = [
 ///     Some(AuxiliaryTag::PlatformCopy { patch }) if patch.as_str() == "12-1"
 /// ));
 /// assert_eq!(kind("12-amd64"), None);
-/// assert_eq!(kind("cssc-candidate-x"), Some(AuxiliaryTag::Candidate));
 /// # Ok::<(), cssc_core::name::NameError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +47,6 @@ pub enum AuxiliaryTag<'a> {
         /// The patch tag.
         patch: TagRef<'a>,
     },
-    /// `cssc-candidate-` and anything: a patched image that has not been published.
-    Candidate,
 }
 
 impl<'a> AuxiliaryTag<'a> {
@@ -71,7 +65,7 @@ impl<'a> AuxiliaryTag<'a> {
         let is_end = ENDS
             .iter()
             .fold(false, |found, known| found | (*known == end));
-        if is_end | matches!(first, Some(b's' | b'c')) {
+        if is_end | (first == Some(&b's')) {
             Self::look(tag, tags)
         } else {
             None
@@ -82,9 +76,6 @@ impl<'a> AuxiliaryTag<'a> {
     fn look(tag: TagRef<'a>, tags: &TagSet) -> Option<Self> {
         if is_attachment(tag.as_str()) {
             return Some(Self::Attachment);
-        }
-        if is_candidate(tag.as_str()) {
-            return Some(Self::Candidate);
         }
         let patch = before_architecture(tag)?;
         let original = Suffix::of(patch)?.original_in(patch);
@@ -107,12 +98,6 @@ pub fn is_attachment(tag: &str) -> bool {
         && digest
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Whether `tag` is a candidate's, with or without an architecture behind it.
-#[inline]
-pub fn is_candidate(tag: &str) -> bool {
-    tag.starts_with(CANDIDATE_PREFIX)
 }
 
 /// What stands before `-<architecture>`.
@@ -179,17 +164,5 @@ mod tests {
         ] {
             assert_eq!(kind(tag, &["12", "12-1"]), None, "{tag}");
         }
-    }
-
-    #[test]
-    fn candidates() {
-        for tag in [
-            "cssc-candidate-",
-            "cssc-candidate-20260107T093000Z-3f2a.1.17-1",
-            "cssc-candidate-20260107T093000Z-3f2a.1.17-1-arm64",
-        ] {
-            assert_eq!(kind(tag, &[]).as_deref(), Some("Candidate"), "{tag}");
-        }
-        assert_eq!(kind("cssc-candidates", &[]), None);
     }
 }

@@ -5,7 +5,7 @@ mod convention;
 mod lineage;
 mod set;
 
-pub use auxiliary::{ARCHITECTURES, AuxiliaryTag, CANDIDATE_PREFIX, is_attachment, is_candidate};
+pub use auxiliary::{ARCHITECTURES, AuxiliaryTag, is_attachment};
 pub use convention::{NoNextTag, PatchNumber, PatchTag, Suffix, TagConvention, TagConventionError};
 pub use lineage::{ImageTag, Lineage, Lineages, NoOriginal};
 pub use set::{TagIter, TagSet, TagSetBuilder};

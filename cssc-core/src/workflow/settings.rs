@@ -104,6 +104,28 @@ impl PatcherKind {
     }
 }
 
+impl PatcherKind {
+    /// Whether it is known to add layers to those of the original, and to do nothing else.
+    ///
+    /// Then it is given the layers alone, under a neutral configuration, and nothing but the layers
+    /// that it adds is taken. A program of the user's may also exchange layers: it is given the
+    /// original.
+    pub fn only_adds_layers(self) -> bool {
+        match self {
+            Self::Copa | Self::Buildah => true,
+            Self::Command => false,
+        }
+    }
+
+    /// Whether it fetches packages with images of its own, beside the one that it patches.
+    pub fn has_tooling_images(self) -> bool {
+        match self {
+            Self::Copa => true,
+            Self::Buildah | Self::Command => false,
+        }
+    }
+}
+
 impl fmt::Display for PatcherKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

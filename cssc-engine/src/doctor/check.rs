@@ -26,6 +26,8 @@ pub enum Subject {
     Patcher,
     /// Whether the daemon of the patcher is there.
     Daemon,
+    /// Whether images can be served to the tools.
+    Relay,
     /// Whether programs of the images can be run here.
     Emulation,
     /// Whether there is a place for runs and logs.
@@ -46,6 +48,7 @@ impl Subject {
             Self::Database => "database",
             Self::Patcher => "patcher",
             Self::Daemon => "daemon",
+            Self::Relay => "relay",
             Self::Emulation => "emulation",
             Self::State => "state",
         }

@@ -1,7 +1,7 @@
 //! What a cycle needs, checked before it is needed.
 //!
-//! Nothing is left behind: the right to push is tried with the blob that every artifact has, and
-//! the right to delete with a manifest that does not exist.
+//! Nothing is left behind: the right to push is tried with an upload that is canceled, and the right
+//! to delete with a manifest that does not exist.
 
 mod check;
 
@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use cssc_core::cycle::{CycleImage, CycleOptions, ImageFilter, Until};
-use cssc_core::name::Platform;
+use cssc_core::name::{NameError, Platform};
 use cssc_core::schedule::rfc3339;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Workflow};
 use cssc_registry::{check_deletion, list_all};
 
 use crate::policy_artifact::POLICY_REPOSITORY;
+use crate::relay::Relay;
 use crate::step::pin::{Row, pin};
 use crate::step::{StepContext, StepError};
 use crate::tool::{Patcher, Version};
@@ -49,6 +50,7 @@ pub(crate) fn examine(
         rights(&image.repository, context, on_check);
     }
     scanner(context, on_check);
+    on_check(relay(context));
     if patches {
         let named = workflow.map(|workflow| workflow.settings().effective_patcher());
         let kind = options.settings.patcher.or(named);
@@ -155,10 +157,10 @@ fn selected(plan: &Plan) -> Check {
 /// What the account may do in a repository, and what the registry can.
 fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
     let client = context.registry;
-    let pushed = client.put_blob(repository, b"{}");
-    let good = |_| format!("`{repository}` is writable");
+    let pushed = client.check_push(repository);
+    let good = |()| format!("`{repository}` is writable");
     on_check(Check::of(Subject::Push, pushed, good, Health::Bad));
-    on_check(deletion(repository, context));
+    on_check(deletion(context));
     on_check(match client.has_referrers_api(repository) {
         Ok(true) => Check::new(
             Subject::Referrers,
@@ -175,13 +177,16 @@ fn rights(repository: &Repository, context: &StepContext<'_>, on_check: &mut dyn
     });
 }
 
-fn deletion(repository: &Repository, context: &StepContext<'_>) -> Check {
-    let asked = check_deletion(context.registry, repository).map_err(|error| {
-        format!(
-            "{error}: the tags of candidates remain in the registry, emptied, until they are reused"
-        )
-    });
-    let good = |()| format!("what is stored in `{repository}` can be deleted");
+/// Cycles delete nothing but their own records.
+fn deletion(context: &StepContext<'_>) -> Check {
+    let asked = POLICY_REPOSITORY
+        .parse()
+        .map_err(|error: NameError| error.to_string())
+        .and_then(|repository| {
+            check_deletion(context.registry, &repository).map_err(|error| error.to_string())
+        })
+        .map_err(|error| format!("{error}: old records and a stored policy cannot be removed"));
+    let good = |()| "old records and a stored policy can be removed".to_owned();
     Check::of(Subject::Delete, asked, good, Health::Doubtful)
 }
 
@@ -201,6 +206,17 @@ fn scanner(context: &StepContext<'_>, on_check: &mut dyn FnMut(Check)) {
         };
         on_check(Check::of(Subject::Database, made, good, Health::Doubtful));
     }
+}
+
+fn relay(context: &StepContext<'_>) -> Check {
+    let good = |relay: &Relay| {
+        format!(
+            "images are served to the tools at `{}`; whether a `BuildKit` elsewhere reaches that, \
+             only a patch shows",
+            relay.authority()
+        )
+    };
+    Check::of(Subject::Relay, context.relay(), good, Health::Bad)
 }
 
 fn patcher(
@@ -252,16 +268,16 @@ fn surroundings(
     }
 }
 
-/// Warns in the log of a cycle of what will keep its patches from being made, or what they will
-/// leave behind: nothing of that is a reason not to begin.
+/// Warns in the log of a cycle of what will keep its patches from being made, which is no reason not
+/// to begin.
 pub(crate) fn warn(
     kind: PatcherKind,
     images: &[CycleImage],
     context: &StepContext<'_>,
 ) -> Result<(), StepError> {
-    let Some(image) = images.first() else {
+    if images.is_empty() {
         return Ok(());
-    };
+    }
     let mut warn = |check: Check| {
         if check.health > Health::Good {
             let (subject, text) = (check.subject.as_str(), check.text);
@@ -269,7 +285,6 @@ pub(crate) fn warn(
         }
     };
     surroundings(context.patchers.get(kind)?, &platforms(images), &mut warn);
-    warn(deletion(&image.repository, context));
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Datelike as _, Utc};
 use cssc_core::schedule::rfc3339;
+use cssc_core::workflow::PatcherKind;
 use cssc_core::{Dialect, Schedule};
 
 /// What every written file says in its first line: one that says something else is somebody's own.
@@ -13,6 +14,11 @@ pub const MARKER: &str = "Written by `cssc workflow export`, which replaces this
 const UPLOAD: &str = "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2";
 const DOWNLOAD: &str =
     "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0";
+
+/// The image of `BuildKit` that an engine starts: the version that Copa is tested with.
+const BUILDKIT: &str = "moby/buildkit:v0.28.1";
+/// Where it listens. The worker beside it has the same network, so that it reaches the relay.
+const BUILDKIT_ADDRESS: &str = "tcp://127.0.0.1:1234";
 
 /// An engine that can run cycles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +61,10 @@ pub struct Export {
     pub image: Option<String>,
     /// The label of GitHub's runners.
     pub runner: String,
-    /// Options of `cssc cycle run`.
+    /// What patches. For Copa a `BuildKit` is started beside each worker where the engine can; in the
+    /// jobs of GitLab, and those of GitHub that run in an image, Buildah patches instead.
+    pub patcher: PatcherKind,
+    /// Options of `cssc cycle run`. What they say of the patcher (`--patcher`, `--addr`) goes first.
     pub options: Vec<String>,
     /// When it is exported: from then on the schedule must hold.
     pub now: DateTime<Utc>,
@@ -68,6 +77,17 @@ pub struct ExportedFile {
     pub path: &'static str,
     /// What is in it.
     pub text: String,
+}
+
+/// How the workers of an export come by their patcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patching {
+    /// Copa, with a `BuildKit` that is started in the network of the worker.
+    WithBuildKitBeside,
+    /// Buildah: nothing can be started beside the worker.
+    WithBuildah,
+    /// As the options and the machines have it.
+    AsTold,
 }
 
 /// Why an export makes no sense.
@@ -140,6 +160,26 @@ impl Export {
         )
     }
 
+    /// What a worker needs to patch, as far as the options do not say it.
+    fn patching(&self, engine: Engine) -> Patching {
+        let is_said = |name: &str| {
+            let mut options = self.options.iter();
+            options.any(|option| {
+                let rest = option.strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            })
+        };
+        if self.patcher != PatcherKind::Copa || is_said("--patcher") || is_said("--addr") {
+            return Patching::AsTold;
+        }
+        match engine {
+            Engine::Gitlab => Patching::WithBuildah,
+            Engine::Github if self.image.is_some() => Patching::WithBuildah,
+            Engine::Github | Engine::Kubernetes | Engine::Argo => Patching::WithBuildKitBeside,
+            Engine::Airflow => Patching::AsTold,
+        }
+    }
+
     fn fill(&self, engine: Engine, template: &str) -> String {
         let cron = self.cron();
         let image = self.image.as_deref().unwrap_or_default();
@@ -148,10 +188,23 @@ impl Export {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
-        let options = self
-            .options
+        let patching = self.patching(engine);
+        let own: &[&str] = match patching {
+            Patching::WithBuildah => &["--patcher", "buildah", "--buildah-isolation", "chroot"],
+            Patching::WithBuildKitBeside => &["--addr", BUILDKIT_ADDRESS],
+            Patching::AsTold => &[],
+        };
+        let options = own
             .iter()
-            .map(|option| format!(" {}", shell(option)));
+            .copied()
+            .chain(self.options.iter().map(String::as_str));
+        let options = options.map(|option| format!(" {}", shell(option)));
+        let buildkit = |template: &str| match patching {
+            Patching::WithBuildKitBeside => template
+                .replace("@BUILDKIT@", BUILDKIT)
+                .replace("@ADDRESS@", BUILDKIT_ADDRESS),
+            Patching::WithBuildah | Patching::AsTold => String::new(),
+        };
         let created = self.schedule.created();
         let values = [
             ("MARKER", MARKER.to_owned()),
@@ -168,6 +221,18 @@ impl Export {
             ("GITLAB_IMAGE", if_any(image, "\ndefault:\n  image: @\n")),
             ("IMAGE_YAML", quoted(image)),
             ("OPTIONS", options.collect()),
+            (
+                "GITHUB_BUILDKIT",
+                buildkit(include_str!("github-buildkit.yml")),
+            ),
+            (
+                "KUBERNETES_BUILDKIT",
+                buildkit(include_str!("kubernetes-buildkit.yaml")),
+            ),
+            (
+                "ARGO_BUILDKIT",
+                buildkit(include_str!("argo-buildkit.yaml")),
+            ),
             ("DUE", self.guard(engine)),
             (
                 "START",

@@ -232,7 +232,7 @@ impl Figures {
             _ => &mut counts.done,
         };
         *count = count.saturating_add(1);
-        if let StepOutcome::Publish(PublishOutcome::Published(_)) = outcome {
+        if let StepOutcome::Publish(PublishOutcome::Published) = outcome {
             self.patched = self.patched.saturating_add(1);
         }
     }

@@ -3,6 +3,7 @@
 use cssc_core::cycle::RunId;
 
 use super::{Runner, WorkFolder};
+use crate::relay::RelayOnDemand;
 use crate::reports::Reports;
 use crate::state::StateError;
 use crate::step::StepContext;
@@ -13,6 +14,7 @@ pub(super) struct RunContext<'a> {
     pub(super) runner: &'a Runner<'a>,
     pub(super) folder: &'a WorkFolder,
     pub(super) reports: &'a Reports,
+    pub(super) relay: &'a RelayOnDemand,
     pub(super) run: &'a RunId,
     pub(super) token: &'a StopToken,
 }
@@ -26,16 +28,17 @@ impl RunContext<'_> {
         let runner = self.runner;
         let log = runner.state.run_log(self.run);
         let done = work(&StepContext {
-            registry: runner.registry,
+            registry: &**runner.registry,
             host: runner.host,
             policy: runner.policy,
             scanner: runner.scanner,
             patchers: runner.patchers,
             test: runner.settings.test.as_ref(),
             sign: runner.settings.sign.as_ref(),
-            access: runner.access,
+            relay: self.relay,
             reports: self.reports,
             folder: &self.folder.of_run(self.run),
+            kept: &self.folder.kept(),
             log: &log,
             stop: self.token,
             list: &runner.settings.list,

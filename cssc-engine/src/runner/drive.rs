@@ -14,6 +14,7 @@ use cssc_core::cycle::{
 
 use super::context::RunContext;
 use super::{Runner, RunnerError, RunnerEvent, WorkFolder, now};
+use crate::relay::RelayOnDemand;
 use crate::reports::Reports;
 use crate::step::perform;
 use crate::tool::StopToken;
@@ -27,6 +28,7 @@ const GRACE: TimeDelta = TimeDelta::seconds(15);
 pub(super) fn drive(
     runner: &Runner<'_>,
     folder: &WorkFolder,
+    relay: &RelayOnDemand,
     cycle: &mut Cycle,
     stop: &StopToken,
     on_event: &mut dyn FnMut(RunnerEvent<'_>),
@@ -37,6 +39,7 @@ pub(super) fn drive(
         let mut driver = Driver {
             runner,
             folder,
+            relay,
             reports: &reports,
             cycle,
             scope,
@@ -61,6 +64,7 @@ struct InFlight {
 struct Driver<'scope, 'env, 'a> {
     runner: &'env Runner<'env>,
     folder: &'env WorkFolder,
+    relay: &'env RelayOnDemand,
     reports: &'env Reports,
     cycle: &'a mut Cycle,
     scope: &'scope Scope<'scope, 'env>,
@@ -92,7 +96,7 @@ impl Driver<'_, '_, '_> {
                 match self.cycle.next_step(now) {
                     NextStep::Assigned(assignment) => {
                         self.commit()?;
-                        self.begin(*assignment, on_event);
+                        self.begin(*assignment, stop, on_event)?;
                         continue;
                     }
                     NextStep::Done => return self.commit(),
@@ -107,15 +111,32 @@ impl Driver<'_, '_, '_> {
         }
     }
 
-    fn begin(&mut self, assignment: Assignment, on_event: &mut dyn FnMut(RunnerEvent<'_>)) {
+    fn begin(
+        &mut self,
+        assignment: Assignment,
+        stop: &StopToken,
+        on_event: &mut dyn FnMut(RunnerEvent<'_>),
+    ) -> Result<(), RunnerError> {
         if let Some(run) = self.cycle.run(&assignment.run) {
-            let assignment = &assignment;
-            on_event(RunnerEvent::Begun { assignment, run });
+            let (assignment, cycle) = (&assignment, &*self.cycle);
+            on_event(RunnerEvent::Begun {
+                assignment,
+                run,
+                cycle,
+            });
+        }
+        // An observer that cannot do its part stops the runner before the step is performed.
+        if stop.is_stopped() {
+            let (run, attempt) = (&assignment.run, assignment.attempt);
+            let stopped = Interrupt::Stopped.into();
+            self.cycle.report(run, attempt, stopped, now())?;
+            return self.commit();
         }
         let token = StopToken::default();
         let (runner, folder, reports) = (self.runner, self.folder, self.reports);
+        let relay = self.relay;
         let (sender, given) = (self.sender.clone(), token.clone());
-        let (run, step) = (assignment.run.clone(), assignment.step.clone());
+        let (run, task) = (assignment.run.clone(), assignment.step.clone());
         self.scope.spawn(move || {
             // A tool of somebody else's making that panics must not keep the cycle waiting.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -123,23 +144,25 @@ impl Driver<'_, '_, '_> {
                     runner,
                     folder,
                     reports,
+                    relay,
                     run: &run,
                     token: &given,
                 };
-                match context.with_context(|context| perform(&step, context)) {
+                match context.with_context(|context| perform(&task, context)) {
                     (outcome, Ok(())) => outcome,
                     // What is to be recorded next will meet the same failure and stop the cycle.
                     (_, Err(error)) => StepFailure::transient(error.to_string()).into(),
                 }
             }));
             let outcome = outcome.unwrap_or_else(|_| {
-                StepFailure::permanent(format!("the step `{}` panicked", step.kind())).into()
+                StepFailure::permanent(format!("the step `{}` panicked", task.kind())).into()
             });
             // Nobody listens only when the state cannot be written any more.
             let _ = sender.send((run, outcome));
         });
         let run = assignment.run.clone();
         self.in_flight.insert(run, InFlight { assignment, token });
+        Ok(())
     }
 
     fn take(

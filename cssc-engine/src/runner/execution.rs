@@ -4,7 +4,6 @@ use cssc_core::Cycle;
 use cssc_core::cycle::{
     Cause, CycleId, CycleImage, CycleOptions, CyclePlan, CycleReport, RunId, Until,
 };
-use cssc_registry::{TagDeletion, delete_tag};
 
 use super::context::RunContext;
 use super::drive::drive;
@@ -17,9 +16,6 @@ use crate::step::plan::check_tools;
 use crate::step::{StepContext, StepError};
 use crate::tool::{Log as _, StopToken};
 use crate::workflow;
-
-/// How many earlier cycles a new one is told of.
-const EARLIER_CYCLES: u32 = 1000;
 
 /// What a cycle is run with, by whoever has the lock of its workflow.
 pub(super) struct Execution<'a> {
@@ -62,22 +58,14 @@ impl Execution<'_> {
         if let Some(keep) = runner.settings.keep_runs {
             runner.state.prune(workflow, keep)?;
         }
-        let earlier = runner.state.cycles(workflow, EARLIER_CYCLES)?;
         let now = now();
         let id = CycleId::new(now, fastrand::u16(..));
         let options = CycleOptions {
             test: runner.settings.test.is_some(),
+            sign: runner.settings.sign.is_some(),
             ..runner.settings.cycle.clone()
         };
-        let mut cycle = Cycle::new(id, cause, options, now)
-            .after(
-                earlier
-                    .iter()
-                    .map(|cycle| cycle.id)
-                    .chain(runner.settings.ended.iter().copied())
-                    .collect(),
-            )
-            .only(runner.settings.only.clone());
+        let mut cycle = Cycle::new(id, cause, options, now).only(runner.settings.only.clone());
         runner.state.begin_cycle(workflow, &mut cycle)?;
         self.run(cycle, false)
     }
@@ -93,8 +81,10 @@ impl Execution<'_> {
             // itself where that fails.
             let _ = self.check_tools(&cycle, &[]);
         }
-        drive(runner, folder, &mut cycle, self.stop, self.on_event)?;
-        remove_leftovers(runner, &mut cycle)?;
+        let relay = folder.relay(runner);
+        drive(runner, folder, &relay, &mut cycle, self.stop, self.on_event)?;
+        drop(relay);
+        runner.scanner.release();
         if cycle.has_ended() {
             folder.remove_runs();
             self.end(&cycle)?;
@@ -143,7 +133,7 @@ impl Execution<'_> {
         if !options.settings.keeps_records() || options.until.is_some() || options.plan_only {
             return;
         }
-        let (registry, settings) = (self.runner.registry, self.runner.settings);
+        let (registry, settings) = (&**self.runner.registry, self.runner.settings);
         let keep = settings.keep_records.unwrap_or(DEFAULT_KEPT);
         // Where they cannot be listed there are none, perhaps, and none is removed.
         let mut records = Records::list(registry).unwrap_or_default();
@@ -194,30 +184,10 @@ impl Execution<'_> {
             runner: self.runner,
             folder: self.folder,
             reports: &Reports::new(self.folder.reports()),
+            relay: &self.folder.relay(self.runner),
             run: &RunId::trigger(cycle),
             token: self.stop,
         };
         context.with_context(work)
     }
-}
-
-/// Removes candidates of canceled runs, as far as that goes: what stays is found again by the
-/// plan of the next cycle.
-fn remove_leftovers(runner: &Runner<'_>, cycle: &mut Cycle) -> Result<(), RunnerError> {
-    let leftovers: Vec<_> = cycle
-        .leftovers()
-        .map(|(run, image, tag)| (run.clone(), image.repository.clone(), tag.clone()))
-        .collect();
-    for (run, repository, tag) in leftovers {
-        match delete_tag(runner.registry, &repository, &tag) {
-            Ok(TagDeletion::Kept(_)) => {}
-            Ok(_) => cycle.leftover_removed(&run)?,
-            // A registry that is away is away for all of them.
-            Err(error) if error.is_retryable() => break,
-            Err(_) => {}
-        }
-    }
-    // Whoever deletes a workflow waits for its cycle to end, and not for this.
-    let _ = runner.state.record(&cycle.take_changes());
-    Ok(())
 }

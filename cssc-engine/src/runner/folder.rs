@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cssc_core::cycle::RunId;
 
+use super::Runner;
 use crate::private;
+use crate::relay::RelayOnDemand;
 use crate::state::{State, StateError, abandoned_folders};
 use crate::tool::ProcessGroup;
 use crate::tool::mounts::unmount_below;
@@ -14,6 +17,10 @@ use crate::tool::mounts::unmount_below;
 const RUNS: &str = "runs";
 /// Scan reports of the cycle that goes on.
 const REPORTS: &str = "reports";
+/// Caches of tools.
+const KEPT: &str = "cache";
+/// What the relay keeps for the cycle that goes on.
+const RELAY: &str = "relay";
 
 /// The folder a runner works in: that of one workflow.
 #[derive(Debug)]
@@ -45,8 +52,32 @@ impl WorkFolder {
         self.0.join(RUNS).join(run.to_string())
     }
 
+    /// For caches: it stays when a cycle has ended.
+    pub(super) fn kept(&self) -> PathBuf {
+        self.0.join(KEPT)
+    }
+
     pub(super) fn reports(&self) -> PathBuf {
         self.0.join(REPORTS)
+    }
+
+    /// The relay of a cycle, which keeps its content here.
+    pub(super) fn relay(&self, runner: &Runner<'_>) -> RelayOnDemand {
+        Self::relay_in(self.0.join(RELAY), runner)
+    }
+
+    /// A relay for one run alone, beside that of a cycle that may be running.
+    pub(super) fn relay_of_run(&self, run: &RunId, runner: &Runner<'_>) -> RelayOnDemand {
+        Self::relay_in(self.of_run(run).join(RELAY), runner)
+    }
+
+    fn relay_in(folder: PathBuf, runner: &Runner<'_>) -> RelayOnDemand {
+        RelayOnDemand::new(
+            folder,
+            Arc::clone(runner.registry),
+            runner.settings.relay.clone(),
+            runner.tooling.cloned(),
+        )
     }
 
     /// Ends the tools that a crash left running; how many there were.
@@ -72,6 +103,7 @@ impl WorkFolder {
         unmount_below(&runs);
         let _ = fs::remove_dir_all(runs);
         let _ = fs::remove_dir_all(self.0.join(REPORTS));
+        let _ = fs::remove_dir_all(self.0.join(RELAY));
     }
 }
 

@@ -9,6 +9,7 @@ mod serve;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
@@ -27,9 +28,10 @@ use self::execution::Execution;
 use self::folder::WorkFolder;
 use crate::doctor::{self, Check};
 use crate::policy_source::PolicySource;
+use crate::relay::{RelayOptions, ToolingImages};
 use crate::reports::Reports;
 use crate::state::{State, StateError, StoredWorkflow};
-use crate::tool::{Access, EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
+use crate::tool::{EndCommand, Patchers, Scanner, SignCommand, StopToken, TestCommand};
 
 /// Runs the cycles of one workflow: a registry, its tools, and where the state is kept.
 #[derive(Clone, Copy)]
@@ -37,8 +39,8 @@ pub struct Runner<'a> {
     /// Where runs, logs and cancellations are kept.
     pub state: &'a dyn State,
     /// The registry.
-    pub registry: &'a dyn RegistryClient,
-    /// How tools name the registry; the workflow is kept under its
+    pub registry: &'a Arc<dyn RegistryClient>,
+    /// How people name the registry; the workflow is kept under its
     /// [key](cssc_core::Registry::key).
     pub host: &'a Registry,
     /// Where the policy is read from.
@@ -47,8 +49,8 @@ pub struct Runner<'a> {
     pub scanner: &'a dyn Scanner,
     /// What patches: one patcher, or those that a workflow may name.
     pub patchers: &'a dyn Patchers,
-    /// How tools reach the registry.
-    pub access: &'a Access,
+    /// Where the images are that patchers fetch packages with; without it they look themselves.
+    pub tooling: Option<&'a Arc<dyn ToolingImages>>,
     /// How to go about it.
     pub settings: &'a RunnerSettings,
 }
@@ -70,9 +72,6 @@ pub struct RunnerSettings {
     pub cycle: CycleOptions,
     /// Which images a new cycle takes of those that the policy selects; all of them by default.
     pub only: Vec<ImageFilter>,
-    /// Cycles that are known to have ended, beside those of the state: what a crash has left of them
-    /// is removed.
-    pub ended: Vec<CycleId>,
     /// What tries patched images before they are published; nothing by default.
     pub test: Option<TestCommand>,
     /// What signs patched images before they have a tag; nothing by default.
@@ -81,6 +80,8 @@ pub struct RunnerSettings {
     pub on_end: Option<EndCommand>,
     /// How repositories are listed.
     pub list: ListOptions,
+    /// Where images are served to tools.
+    pub relay: RelayOptions,
     /// How many runs are kept at least, the newest; all of them by default.
     pub keep_runs: Option<u32>,
     /// How many cycles are kept in the registry, the newest, where records are kept there; 400 by
@@ -101,12 +102,15 @@ pub enum RunnerEvent<'a> {
         /// Whether it had begun before.
         resumed: bool,
     },
-    /// A step begins.
+    /// A step begins, once all that is known of it is stored. When the runner is told to stop now, the
+    /// step is not performed.
     Begun {
         /// The step.
         assignment: &'a Assignment,
         /// The run it belongs to.
         run: &'a Run,
+        /// The cycle as it is now.
+        cycle: &'a Cycle,
     },
     /// A step is done, and what came of it is stored.
     Done {
@@ -199,8 +203,7 @@ impl Runner<'_> {
         document.check_registry(&self.host.key())?;
         let options = CycleOptions {
             test: self.settings.test.is_some(),
-            // Whoever does the same shard at the same time has candidates of its own.
-            worker: fastrand::u32(1..),
+            sign: self.settings.sign.is_some(),
             ..self.settings.cycle.clone()
         };
         let cycle = document.cycle_of(shard, earlier, options, now())?;
@@ -224,12 +227,14 @@ impl Runner<'_> {
             runner: self,
             folder,
             reports: &Reports::new(folder.reports()),
+            relay: &folder.relay_of_run(run, self),
             run,
             token: stop,
         };
         // There is no such run, whose log could be kept.
         let (options, only) = (&self.settings.cycle, &self.settings.only);
         let _ = context.with_context(|context| doctor::examine(context, options, only, on_check));
+        self.scanner.release();
         // A cycle may be running beside it, whose folders stay.
         folder.remove_run(run);
         Ok(())

@@ -1,15 +1,12 @@
 //! What is attached to a manifest, each thing once.
 
+use cssc_core::Repository;
 use cssc_core::cycle::{Attach, CycleId};
-use cssc_core::{Digest, Repository};
-use cssc_registry::{
-    Artifact, Attachment, Descriptor, Reference, Referrer, ReferrersFallback, RegistryClient,
-    attach,
-};
+use cssc_registry::{Artifact, Attachment, Descriptor, Referrer, ReferrersFallback, attach};
 use serde_json::Value;
 
 use super::origin::CYCLE;
-use super::{StepContext, StepError, content};
+use super::{StepContext, StepError};
 
 /// What a statement is stored as ([in-toto](https://github.com/in-toto/attestation)).
 const STATEMENT: &str = "application/vnd.in-toto+json";
@@ -19,36 +16,6 @@ pub(crate) const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 const PART: &str = "dev.cssc.scan";
 /// What Trivy looks for.
 const SBOM: &str = "application/vnd.cyclonedx+json";
-
-/// The SBOM that was attached to a patch by the cycle that made it; none when the manifest names no
-/// cycle, or nothing is attached. What others attach is not taken for ours.
-pub(super) fn sbom_of(
-    registry: &dyn RegistryClient,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<Option<Vec<u8>>, StepError> {
-    let manifest = content::manifest(registry, repository, digest)?;
-    let annotations = manifest.annotations();
-    let Some(cycle) = annotations.get(CYCLE) else {
-        return Ok(None);
-    };
-    let referrers = match registry.referrers(repository, digest, Some(SBOM)) {
-        // Then the image itself is scanned.
-        Err(error) if error.is_unsupported() || error.is_invalid_answer() => return Ok(None),
-        referrers => referrers?,
-    };
-    let is_ours = |referrer: &&Referrer| {
-        referrer
-            .annotations
-            .get(CYCLE)
-            .is_some_and(|of| of == cycle)
-    };
-    let Some(referrer) = referrers.iter().find(is_ours) else {
-        return Ok(None);
-    };
-    let sbom = Reference::Digest(referrer.descriptor.digest.clone());
-    Ok(content::document(registry, repository, &sbom)?)
-}
 
 /// The manifest that things are attached to.
 pub(super) struct Attachments<'a> {
@@ -104,8 +71,9 @@ impl<'a> Attachments<'a> {
         part: Option<&str>,
         statement: &Value,
     ) -> Result<(), StepError> {
+        let statement = self.context.without_relay(statement.to_string())?;
         let artifact = Artifact::new(STATEMENT)
-            .layer(STATEMENT, statement.to_string())
+            .layer(STATEMENT, statement)
             .annotation(PREDICATE_TYPE, predicate_type);
         let artifact = match part {
             Some(part) => artifact.annotation(PART, part),
@@ -119,7 +87,8 @@ impl<'a> Attachments<'a> {
     }
 
     /// Attaches a list of what is in the image, as `CycloneDX` has it.
-    pub(super) fn sbom(&mut self, document: Vec<u8>) -> Result<(), StepError> {
+    pub(super) fn sbom(&mut self, document: String) -> Result<(), StepError> {
+        let document = self.context.without_relay(document)?;
         let artifact = Artifact::new(SBOM).layer(SBOM, document);
         self.attach(artifact, SBOM, |_| true)
     }

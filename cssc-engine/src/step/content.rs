@@ -79,7 +79,9 @@ pub(crate) fn config(
     repository: &Repository,
     manifest: &ImageManifest,
 ) -> Result<ImageConfig, ContentError> {
-    let bytes = registry.get_blob(repository, manifest.config(), MAX_CONFIG_LEN)?;
+    let bytes = registry
+        .get_blob(repository, manifest.config(), MAX_CONFIG_LEN)
+        .map_err(RegistryError::lost)?;
     ImageConfig::from_slice(&bytes).map_err(|error| ContentError::NotAnImage(error.to_string()))
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn document(
     match serde_json::from_value::<Descriptor>(layer) {
         Ok(layer) => registry
             .get_blob(repository, &layer, MAX_DOCUMENT_LEN)
+            .map_err(RegistryError::lost)
             .map(Some),
         Err(_) => Ok(None),
     }

@@ -1,189 +1,196 @@
 //! Making a candidate.
 
-use cssc_core::cycle::{PatchOutcome, PatchStep};
-use cssc_core::scan::ImageConfig;
-use cssc_core::{Digest, Tag};
-use cssc_registry::{Image, ImageManifest, Reference, TagDeletion, delete_tag};
+use std::path::Path;
 
-use super::content::{self, ContentError};
-use super::origin::{self, MadeFrom, Origin};
+use cssc_core::ScanReport;
+use cssc_core::cycle::{PatchOutcome, PatchRefusal, PatchStep};
+use cssc_core::scan::Finding;
+use cssc_core::schedule::rfc3339;
+use cssc_registry::{Image, Manifest, Reference};
+use serde_json::{Value, json};
+
+use super::origin::Origin;
 use super::scan::kept_report;
-use super::{StepContext, StepError};
-use crate::tool::PatchRequest;
+use super::{StepContext, StepError, content, relayed};
+use crate::image::{Assembly, Built, ImageDocument, assemble, neutral};
+use crate::relay::Relay;
+use crate::tool::{PatchRequest, Scan};
 
 pub(super) fn perform(
     step: &PatchStep,
     context: &StepContext<'_>,
 ) -> Result<PatchOutcome, StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
-    if let Some(candidate) = made_already(step, context)? {
-        let message = format!("this cycle has made it already: {candidate}");
-        context.log.line(&message);
-        return Ok(PatchOutcome::Made(candidate));
+    if let Some(before) = published_before(step, context)? {
+        let message = "the image was published before this worker was ended";
+        context.log.line(message);
+        return Ok(before);
     }
-    let original = Original::read(step, context)?;
-    original.warn_of_label(context);
-    let report = kept_report(context, repository, &step.original, &step.manifest)?;
-    let request = PatchRequest {
-        original: &context.image(repository, &step.original, &step.manifest),
-        platform: &step.platform,
-        report: &report,
-        target: &step.candidate,
-    };
     let patcher = context.patchers.get(step.patcher)?;
-    let beside = patcher.side_tags(&request);
-    delete_tag(registry, repository, &step.candidate)?;
-    remove(&beside, step, context)?;
-    let reference = Reference::Tag(step.candidate.clone());
-    // Something may be left where the registry deletes nothing.
-    let before = registry.resolve(repository, &reference)?;
-    let made = context.with_tool(|job| patcher.patch(&request, job));
-    // Neither exit code nor text tells what a patcher has pushed.
-    let after = registry.resolve(repository, &reference);
-    let outcome = made.and_then(|()| match after? {
-        Some(after) if Some(&after) != before.as_ref() => finish(step, &original, context),
-        _ => Ok(None),
-    });
-    remove(&beside, step, context)?;
-    if let Some(candidate) = outcome? {
-        return Ok(PatchOutcome::Made(candidate));
+    if let Err(why) = patcher.can_run(&step.platform) {
+        context.log.line(&format!("refused: {why}"));
+        return Ok(PatchOutcome::Refused(PatchRefusal::NotRunnable(why)));
     }
-    let message = "the patcher succeeded without producing a new image";
-    context.log.line(message);
-    Ok(PatchOutcome::NothingMade)
+    let (repository, relay) = (&step.repository, context.relay()?);
+    let manifest = context.manifest(repository, &step.manifest)?;
+    let config = context.config_of(repository, &manifest)?;
+    let original = ImageDocument::read(&manifest, &config)?;
+    let report = kept_report(context, repository, &step.original, &step.manifest)?;
+    let given = if step.patcher.only_adds_layers() {
+        store(relay, &neutral(&original)?)?
+    } else {
+        manifest
+    };
+    let readable = std::slice::from_ref(&given);
+    let login = if step.patcher.has_tooling_images() {
+        relay.login_with_tooling(repository, readable)
+    } else {
+        relay.login(repository, readable)
+    };
+    let digest = given.descriptor().digest;
+    let outcome = context.with(&login, |login, job| {
+        let request = PatchRequest {
+            original: &relayed(login, &step.original, &digest)?,
+            platform: &step.platform,
+            report: &report,
+            target: login.tag(),
+        };
+        patcher.patch(&request, job)?;
+        // Neither exit code nor text tells what a patcher has pushed.
+        let Some(pushed) = login.pushed() else {
+            return Ok(nothing_made(context));
+        };
+        let pushed = of_platform(step, context, &pushed)?;
+        let config = context.config_of(repository, &pushed)?;
+        let pushed = ImageDocument::read(&pushed, &config)?;
+        finish(step, context, &original, &pushed, &report)
+    });
+    if step.patcher.only_adds_layers() {
+        let config = Image::read(&given).ok().and_then(|image| match image {
+            Image::Manifest(image) => Some(image.config().digest.clone()),
+            _ => None,
+        });
+        relay.forget(config.into_iter().chain([digest]));
+    }
+    outcome
 }
 
-/// What this cycle has published of the platform already: by a worker that was killed, or that
-/// does the same work at the same time.
-fn made_already(step: &PatchStep, context: &StepContext<'_>) -> Result<Option<Digest>, StepError> {
-    for tag in &step.published {
-        let reference = Reference::Tag(tag.clone());
-        match content::image(context.registry, &step.repository, &reference) {
-            Ok((digest, image)) => {
-                if let Some(made) = made_in(step, tag, (digest, &image), context)? {
-                    return Ok(Some(made));
-                }
-            }
-            // Whatever it is, it is not of this cycle.
-            Err(ContentError::NotAnImage(_)) => {}
-            Err(ContentError::Registry(error)) if error.is_absent() => {}
-            Err(error) => return Err(error.into()),
+fn nothing_made(context: &StepContext<'_>) -> PatchOutcome {
+    let message = "the patcher succeeded without producing a new image";
+    context.log.line(message);
+    PatchOutcome::NothingMade
+}
+
+/// What the image holds for the platform that this worker had published when it was ended, by its own
+/// notes. Nothing else is believed: annotations can be written by all who may push.
+fn published_before(
+    step: &PatchStep,
+    context: &StepContext<'_>,
+) -> Result<Option<PatchOutcome>, StepError> {
+    for begun in &step.begun {
+        let tag = Reference::Tag(begun.tag.clone());
+        let there = context.registry.resolve(&begun.repository, &tag)?;
+        if there.is_none_or(|there| there.digest != begun.digest) {
+            continue;
         }
+        let digest = Reference::Digest(begun.digest.clone());
+        let (_, image) = content::image(context.registry, &begun.repository, &digest)?;
+        let held = match image {
+            Image::Index(index) => {
+                let mut platforms = index.platforms().iter();
+                let held = platforms.find(|one| one.platform == step.platform);
+                held.map(|one| one.digest.clone())
+            }
+            _ => Some(begun.digest.clone()),
+        };
+        // An index keeps what was not patched, and would be another one if it were patched now.
+        return Ok(Some(match held.filter(|held| *held != step.manifest) {
+            Some(made) => PatchOutcome::Made(made),
+            None => PatchOutcome::NothingMade,
+        }));
     }
     Ok(None)
 }
 
-/// The manifest for the platform, if this cycle has made it from the same original.
-fn made_in(
+/// Puts an image into the relay.
+fn store(relay: &Relay, image: &Built) -> Result<Manifest, StepError> {
+    relay.put_blob(&image.config)?;
+    relay.put_manifest(&image.manifest)?;
+    Ok(image.manifest.clone())
+}
+
+/// What was pushed for the platform. Copa makes an index of one for another platform than its own.
+fn of_platform(
     step: &PatchStep,
-    tag: &Tag,
-    (digest, image): (Digest, &Image),
     context: &StepContext<'_>,
-) -> Result<Option<Digest>, StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
-    let digest = match image {
-        Image::Index(index) => {
-            let mut platforms = index.platforms().iter();
-            match platforms.find(|one| one.platform == step.platform) {
-                Some(one) => one.digest.clone(),
-                None => return Ok(None),
-            }
-        }
-        _ => digest,
-    };
-    let made = MadeFrom::read(registry, repository, &digest)?;
-    match image {
-        _ if made.is(step.cycle, &step.manifest) => Ok(Some(digest)),
-        Image::Index(index) if origin::is_of_cycle(&index.annotations(), step.cycle) => {
-            Err(StepError::permanent(format!(
-                "this cycle has published `{repository}:{tag}` without a patch for {}",
+    pushed: &Manifest,
+) -> Result<Manifest, StepError> {
+    match Image::read(pushed)
+        .map_err(|what| StepError::permanent(format!("the patcher pushed no image: {what}")))?
+    {
+        Image::Index(index) => match index.platforms() {
+            [one] => context.manifest(&step.repository, &one.digest),
+            platforms => Err(StepError::permanent(format!(
+                "the patcher pushed an index of {} platforms instead of an image for {}",
+                platforms.len(),
                 step.platform
-            )))
-        }
-        _ => Ok(None),
+            ))),
+        },
+        _ => Ok(pushed.clone()),
     }
 }
 
-/// The original's manifest for the platform.
-struct Original {
-    manifest: ImageManifest,
-    config: ImageConfig,
-}
-
-impl Original {
-    fn read(step: &PatchStep, context: &StepContext<'_>) -> Result<Self, StepError> {
-        let (registry, repository) = (context.registry, &step.repository);
-        let manifest = content::manifest(registry, repository, &step.manifest)?;
-        let config = content::config(registry, repository, &manifest)?;
-        Ok(Self { manifest, config })
-    }
-
-    /// Copa takes an image with this label for one that it has patched, and patches what the label
-    /// names.
-    fn warn_of_label(&self, context: &StepContext<'_>) {
-        if let Some(base) = self.config.label(origin::COPA_LABEL) {
-            context.log.line(&format!(
-                "warning: the original has the label `{}`, which Copa leaves on what it has \
-                 patched, with the value `{base}`: Copa may patch that instead",
-                origin::COPA_LABEL
-            ));
-        }
-    }
-}
-
-/// Makes the candidate's manifest final: the manifest of the platform, which says where it comes
-/// from, under the tag of the candidate. None when it is the original.
+/// Makes the candidate of what was pushed, and keeps it until it is published or refused.
 fn finish(
     step: &PatchStep,
-    original: &Original,
     context: &StepContext<'_>,
-) -> Result<Option<Digest>, StepError> {
-    let (registry, repository) = (context.registry, &step.repository);
-    let reference = Reference::Tag(step.candidate.clone());
-    let (digest, image) = content::image(registry, repository, &reference)?;
-    let (digest, mut manifest) = match image {
-        Image::Manifest(manifest) => (digest, manifest),
-        Image::Index(index) => match index.platforms() {
-            // Copa makes an index of one for another platform than its own, and names it without
-            // its variant there. The gate reads the platform in the configuration.
-            [one] => (
-                one.digest.clone(),
-                content::manifest(registry, repository, &one.digest)?,
-            ),
-            platforms => {
-                return Err(StepError::permanent(format!(
-                    "the patcher pushed an index of {} platforms instead of an image for {}",
-                    platforms.len(),
-                    step.platform
-                )));
-            }
-        },
-        _ => return Err(StepError::permanent("the patcher pushed no image")),
-    };
-    if digest == step.manifest {
-        return Ok(None);
-    }
-    manifest.annotate(original.manifest.annotations());
-    Origin {
-        name: &context.name(repository, &step.original),
+    original: &ImageDocument,
+    pushed: &ImageDocument,
+    report: &Path,
+) -> Result<PatchOutcome, StepError> {
+    let origin = Origin {
+        name: &context.name(&step.repository, &step.original),
         digest: &step.manifest,
         index: Some(&step.image).filter(|image| **image != step.manifest),
         cycle: step.cycle,
         previous: step.previous.as_ref(),
-    }
-    .write(&mut manifest, &original.config, registry, repository)?;
-    let manifest = manifest.to_manifest();
-    registry.put_manifest(repository, &reference, &manifest)?;
-    Ok(Some(manifest.descriptor().digest))
-}
-
-/// Removes what the patcher pushes beside the candidate.
-fn remove(tags: &[Tag], step: &PatchStep, context: &StepContext<'_>) -> Result<(), StepError> {
-    for tag in tags {
-        if let TagDeletion::Kept(reason) = delete_tag(context.registry, &step.repository, tag)? {
-            let message = format!("`{}:{tag}` is left over: {reason}", step.repository);
-            context.log.line(&message);
+    };
+    let labels = origin.labels(original.is_docker());
+    let takes_other_layers = !step.patcher.only_adds_layers();
+    let history = history(step, report)?;
+    match assemble(original, pushed, &labels, &history, takes_other_layers)? {
+        Assembly::Same => Ok(nothing_made(context)),
+        Assembly::Refused(why) => {
+            context.log.line(&format!("refused: {why}"));
+            Ok(PatchOutcome::Refused(why))
+        }
+        Assembly::Built(built) => {
+            let relay = context.relay()?;
+            let manifest = store(relay, &built)?;
+            let digest = manifest.descriptor().digest;
+            let blobs = ImageDocument::blobs(&manifest).into_iter();
+            let own = blobs.filter(|blob| !original.has_layer(&blob.digest));
+            relay.keep(own.map(|blob| blob.digest));
+            Ok(PatchOutcome::Made(digest))
         }
     }
-    Ok(())
+}
+
+/// The entry of the history for a layer that was added: the same each time a cycle makes it.
+fn history(step: &PatchStep, report: &Path) -> Result<Value, StepError> {
+    let Scan { report, .. } = Scan::read(Path::new("scanner"), report.to_owned())?;
+    let count = vulnerable_packages(&report);
+    let plural = if count == 1 { "" } else { "s" };
+    Ok(json!({
+        "created": rfc3339(step.cycle.started()),
+        "created_by": format!(
+            "cssc: patched by {} for {count} package{plural} with fixable vulnerabilities",
+            step.patcher
+        ),
+    }))
+}
+
+fn vulnerable_packages(report: &ScanReport) -> usize {
+    let fixable = report.findings().iter().filter(|one| one.is_fixable());
+    let packages: std::collections::BTreeSet<&str> = fixable.map(Finding::package).collect();
+    packages.len()
 }

@@ -91,7 +91,6 @@ fn pin_row(
             platform: entry.platform.clone(),
             digest: entry.digest.clone(),
             patch: None,
-            candidate: None,
             size: match original.size {
                 Some(size) => size,
                 None if measures && is_selected => {

@@ -1,27 +1,20 @@
 //! Making the plan.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use cssc_core::cycle::{
-    CycleId, CycleImage, ImageFilter, LeftOut, LeftOutReason, PinnedPolicy, PlanOutcome, PlanStep,
-    candidate_of, is_candidate_for,
+    CycleImage, ImageFilter, LeftOut, LeftOutReason, PinnedPolicy, PlanOutcome, PlanStep,
 };
-use cssc_core::inventory::Inventory;
 use cssc_core::plan::{Image, ImageLimit};
-use cssc_core::tags::{CANDIDATE_PREFIX, PatchTag, TagSet};
+use cssc_core::tags::PatchTag;
 use cssc_core::workflow::PatcherKind;
-use cssc_core::{Listing, Plan, PlanOptions, Policy, Repository, Tag, TagRef};
-use cssc_registry::{TagDeletion, delete_tag, list_all};
+use cssc_core::{Plan, PlanOptions, Policy, Repository, Tag};
+use cssc_registry::list_all;
 
 use super::pin::{Row, pin};
 use super::{StepContext, StepError};
 use crate::doctor;
 
-/// A cycle that started so long before another one of the same workflow has ended, whoever ran
-/// it: its candidates are nobody's any more.
-const ABANDONED: TimeDelta = TimeDelta::days(7);
 /// How often a listing that takes long says how far it has come.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(10);
 
@@ -67,7 +60,7 @@ pub(super) fn perform(
     let platforms = step.platforms.clone();
     let platforms = platforms.or_else(|| workflow.settings().platforms.clone());
     let platforms = platforms.unwrap_or_default();
-    let (mut images, not_pinned) = pin(&rows, &platforms, step.for_others, context);
+    let (images, not_pinned) = pin(&rows, &platforms, step.for_others, context);
     if let Some(interrupt) = context.stop.interrupt() {
         return Err(StepError::Interrupted(interrupt));
     }
@@ -83,12 +76,6 @@ pub(super) fn perform(
     tell_of_patches(&images, context);
     if let (Some(patcher), false) = (patcher, step.for_others) {
         doctor::warn(patcher, &images, context)?;
-    }
-    if step.patches {
-        let mut reusable = remove_abandoned(step, context, &inventory);
-        for image in &mut images {
-            reuse_candidates(image, &mut reusable);
-        }
     }
     context.log.line(&format!("images: {}", images.len()));
     Ok(PlanOutcome {
@@ -110,18 +97,6 @@ impl From<Image<'_>> for Row {
             latest_patch: image.latest_patch().map(PatchTag::to_tag),
             patch_tag: image.patch_tag().ok().map(PatchTag::to_tag),
         }
-    }
-}
-
-/// Gives a new candidate the tag of an earlier one that the registry would not delete.
-fn reuse_candidates(image: &mut CycleImage, reusable: &mut BTreeMap<Repository, Vec<Tag>>) {
-    let (Some(tags), Some(patch)) = (reusable.get_mut(&image.repository), &image.patch_tag) else {
-        return;
-    };
-    for platform in &mut image.platforms {
-        let fits = |tag: &Tag| is_candidate_for(tag.borrowed(), patch.borrowed());
-        let place = tags.iter().position(fits);
-        platform.candidate = place.map(|place| tags.swap_remove(place));
     }
 }
 
@@ -248,50 +223,6 @@ fn what_is_left_out(plan: &Plan, step: &PlanStep) -> Vec<LeftOut> {
                 && step.takes_any_of(&row.repository)
     })
     .collect()
-}
-
-/// Removes candidates that a crash left behind; those that the registry will not delete, by
-/// repository, are to be used again.
-fn remove_abandoned(
-    step: &PlanStep,
-    context: &StepContext<'_>,
-    inventory: &Inventory,
-) -> BTreeMap<Repository, Vec<Tag>> {
-    let has_ended = |cycle: CycleId| {
-        let age = step.cycle.started().signed_duration_since(cycle.started());
-        cycle != step.cycle && (step.ended_cycles.contains(&cycle) || age > ABANDONED)
-    };
-    let mut reusable: BTreeMap<Repository, Vec<Tag>> = BTreeMap::new();
-    for (repository, listing) in inventory.iter() {
-        let Listing::Found(tags) = listing else {
-            continue;
-        };
-        for tag in candidates(tags) {
-            if !candidate_of(tag.borrowed()).is_some_and(has_ended) {
-                continue;
-            }
-            match delete_tag(context.registry, repository, &tag) {
-                Ok(TagDeletion::Removed) => {}
-                Ok(TagDeletion::Kept(error)) | Err(error) => {
-                    let message = format!("`{repository}:{tag}` is left over: {error}");
-                    context.log.line(&message);
-                }
-                Ok(_) => reusable.entry(repository.clone()).or_default().push(tag),
-            }
-        }
-    }
-    reusable
-}
-
-pub(crate) fn candidates(tags: &TagSet) -> Vec<Tag> {
-    let begin = tags
-        .position(CANDIDATE_PREFIX)
-        .unwrap_or_else(|place| place);
-    (begin..)
-        .map_while(|place| tags.get(place))
-        .take_while(|tag| tag.as_str().starts_with(CANDIDATE_PREFIX))
-        .map(TagRef::to_tag)
-        .collect()
 }
 
 fn one_line(error: &impl ToString) -> String {

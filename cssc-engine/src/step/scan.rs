@@ -6,20 +6,15 @@ use std::path::{Path, PathBuf};
 use cssc_core::cycle::{ScanOutcome, ScanStep};
 use cssc_core::scan::ScanVerdict;
 use cssc_core::{Digest, Repository, ScanReport, Tag};
+use cssc_registry::Manifest;
 
-use super::{StepContext, StepError, attachments};
+use super::{StepContext, StepError, relayed};
 use crate::tool::Scan;
 
 pub(super) fn perform(
     step: &ScanStep,
     context: &StepContext<'_>,
 ) -> Result<ScanOutcome, StepError> {
-    if let Some(report) = from_sbom(step, context)? {
-        return Ok(ScanOutcome {
-            database: context.database()?,
-            ..ScanOutcome::from(&report)
-        });
-    }
     let report = report_of(context, &step.repository, &step.tag, &step.digest)?;
     let outcome = ScanOutcome {
         database: context.database()?,
@@ -30,40 +25,6 @@ pub(super) fn perform(
         remove_report(context, &step.digest)?;
     }
     Ok(outcome)
-}
-
-/// The report of a patch of ours by the SBOM that was attached to it, for which no layer is pulled.
-/// It is not kept: what a candidate is compared with, and what a patcher is given, is made from the
-/// layers.
-fn from_sbom(step: &ScanStep, context: &StepContext<'_>) -> Result<Option<ScanReport>, StepError> {
-    if !step.is_patch || find_report(context, &step.digest)?.is_some() {
-        return Ok(None);
-    }
-    let Some(sbom) = attachments::sbom_of(context.registry, &step.repository, &step.digest)? else {
-        return Ok(None);
-    };
-    context.make_folder()?;
-    let path = context.folder.join("attached-sbom.json");
-    fs::write(&path, sbom).map_err(|error| {
-        StepError::transient(format!("cannot write `{}`: {error}", path.display()))
-    })?;
-    let report = match context.call(|job| context.scanner.scan_sbom(&path, job))? {
-        Ok(scan) => scan.map(|scan| scan.report),
-        Err(error) if error.interrupt().is_some() => return Err(error.into()),
-        Err(error) => {
-            let message = format!("the attached SBOM cannot be scanned, so the image is: {error}");
-            context.log.line(&message);
-            None
-        }
-    };
-    // An SBOM that says less than the image would makes nothing look clean.
-    let report = report.filter(|report| !matches!(report.verdict(), ScanVerdict::Unsupported(_)));
-    if report.is_some() {
-        context
-            .log
-            .line("scanned by the SBOM that is attached to it");
-    }
-    Ok(report)
 }
 
 /// The report of an earlier step, made with the database that is in use.
@@ -85,10 +46,11 @@ pub(super) fn kept_report(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<PathBuf, StepError> {
-    match find_report(context, digest)? {
-        Some(path) => Ok(path),
-        None => Ok(scan(context, repository, tag, digest)?.1),
+    if let Some(path) = find_report(context, digest)? {
+        return Ok(path);
     }
+    let manifest = context.manifest(repository, digest)?;
+    Ok(scan(context, repository, tag, &manifest)?.1)
 }
 
 /// The report of a manifest: that of an earlier step if it is still there and whole, or else a
@@ -104,19 +66,25 @@ pub(super) fn report_of(
     {
         return Ok(kept.report);
     }
-    Ok(scan(context, repository, tag, digest)?.0)
+    let manifest = context.manifest(repository, digest)?;
+    Ok(scan(context, repository, tag, &manifest)?.0)
 }
 
-/// Scans a manifest; the report is kept.
+/// Scans a manifest; the report is kept, in the names of the registry.
 pub(super) fn scan(
     context: &StepContext<'_>,
     repository: &Repository,
     tag: &Tag,
-    digest: &Digest,
+    manifest: &Manifest,
 ) -> Result<(ScanReport, PathBuf), StepError> {
-    let image = context.image(repository, tag, digest);
-    let Scan { report, path } = context.with_tool(|job| context.scanner.scan(&image, job))?;
-    let kept = context.reports.keep(digest, context.database()?, &path);
+    let digest = manifest.descriptor().digest;
+    let Scan { report, path } =
+        context.with_login(repository, std::slice::from_ref(manifest), |login, job| {
+            let image = relayed(login, tag, &digest)?;
+            Ok(context.scanner.scan(&image, job)?)
+        })?;
+    rename_in_file(context, &path)?;
+    let kept = context.reports.keep(&digest, context.database()?, &path);
     let kept =
         kept.map_err(|error| StepError::transient(format!("cannot keep the report: {error}")))?;
     for count in report.counts() {
@@ -129,4 +97,12 @@ pub(super) fn scan(
         }
     }
     Ok((report, kept))
+}
+
+/// Names images in a report as the registry does: what is kept and attached knows no relay.
+fn rename_in_file(context: &StepContext<'_>, path: &Path) -> Result<(), StepError> {
+    let unusable =
+        |error| StepError::transient(format!("cannot rewrite `{}`: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(unusable)?;
+    fs::write(path, context.in_names_of_the_registry(&text)).map_err(unusable)
 }

@@ -2,7 +2,7 @@
 
 use cssc_core::cycle::{TestOutcome, TestStep};
 
-use super::{StepContext, StepError};
+use super::{StepContext, StepError, relayed};
 use crate::tool::TestRequest;
 
 pub(super) fn perform(
@@ -15,19 +15,24 @@ pub(super) fn perform(
         return Err(StepError::permanent(message));
     };
     let candidate = &step.candidate;
-    let request = TestRequest {
-        candidate: &context.image(&candidate.repository, &candidate.tag, &candidate.digest),
-        original: &context.image(
-            &candidate.repository,
-            &candidate.original,
-            &candidate.manifest,
-        ),
-        platform: &candidate.platform,
-    };
-    let refused = context.with_tool(|job| program.test(&request, job))?;
+    let repository = &candidate.repository;
+    let roots = [
+        context.candidate(repository, &candidate.digest)?,
+        context.manifest(repository, &candidate.manifest)?,
+    ];
+    let refused = context.with_login(repository, &roots, |login, job| {
+        let named = |digest: &_| relayed(login, &candidate.original, digest);
+        let request = TestRequest {
+            candidate: &named(&candidate.digest)?,
+            original: &named(&candidate.manifest)?,
+            platform: &candidate.platform,
+        };
+        Ok(program.test(&request, job)?)
+    })?;
     Ok(match refused {
         None => TestOutcome::Passed,
         Some(why) => {
+            let why = context.in_names_of_the_registry(&why);
             context.log.line(&format!("the test refused it: {why}"));
             TestOutcome::Refused(why)
         }

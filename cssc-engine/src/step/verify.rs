@@ -1,27 +1,30 @@
 //! Judging a candidate.
 
 use cssc_core::cycle::{Comparison, VerifyOutcome, VerifyStep};
-use cssc_core::scan::ImageMismatch;
-use cssc_core::workflow::PatcherKind;
+use cssc_core::scan::{ImageConfig, ImageMismatch};
 
+use super::content::ContentError;
 use super::scan::{remove_report, report_of, scan};
-use super::{StepContext, StepError, content};
+use super::{StepContext, StepError};
 
 pub(super) fn perform(
     step: &VerifyStep,
     context: &StepContext<'_>,
 ) -> Result<VerifyOutcome, StepError> {
     let candidate = &step.candidate;
-    let (registry, repository) = (context.registry, &candidate.repository);
-    let config = |digest| -> Result<_, StepError> {
-        let manifest = content::manifest(registry, repository, digest)?;
-        Ok(content::config(registry, repository, &manifest)?)
-    };
-    // Copa and Buildah add layers; what a program of the user's does is its own affair.
-    let keeps_layers = step.patcher != PatcherKind::Command;
-    let (original, patched) = (config(&candidate.manifest)?, config(&candidate.digest)?);
-    let mismatch = ImageMismatch::between_configs(&original, &patched, keeps_layers);
-    if let Some(mismatch) = mismatch {
+    let repository = &candidate.repository;
+    let made = context.candidate(repository, &candidate.digest)?;
+    let original = context.manifest(repository, &candidate.manifest)?;
+    let [was, is] = [&original, &made].map(|manifest| -> Result<_, StepError> {
+        let config = context.config_of(repository, manifest)?;
+        let config = ImageConfig::from_slice(&config);
+        Ok(config.map_err(|error| ContentError::NotAnImage(error.to_string()))?)
+    });
+    let (was, is) = (was?, is?);
+    // With the layers of the original it has its configuration too, which was written here.
+    if !is.begins_with(&was)
+        && let Some(mismatch) = ImageMismatch::between_configs(&was, &is, &step.allow_config)
+    {
         context.log.line(&format!(
             "the patched image is not the same image: {mismatch}"
         ));
@@ -36,7 +39,7 @@ pub(super) fn perform(
         &candidate.original,
         &candidate.manifest,
     )?;
-    let (after, _) = scan(context, repository, &candidate.tag, &candidate.digest)?;
+    let (after, _) = scan(context, repository, &candidate.original, &made)?;
     let before = step.scanned.iter().map(|scanned| {
         let report = report_of(context, repository, &candidate.original, scanned)?;
         Ok((scanned.clone(), report))

@@ -1,8 +1,7 @@
 //! Buildah as the patcher, for hosts without `BuildKit`.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,13 +10,13 @@ use cssc_core::name::Platform;
 
 use super::process::Call;
 use super::version::VersionCheck;
-use super::{
-    ImageRef, Job, PatchRequest, Patcher, ToolError, ToolOptions, Version, emulation, mounts,
-};
+use super::{Job, PatchRequest, Patcher, ToolError, ToolOptions, Version, emulation, mounts};
 
 /// The first version that can leave out its own label and set variables for one command.
 const NEEDED: Version = Version(1, 23, 0);
 const UPGRADE: &str = include_str!("upgrade.sh");
+/// The relay speaks plain HTTP.
+const PLAIN_HTTP: &str = "--tls-verify=false";
 /// What the upgrade ends with where there is no package manager.
 const NO_PACKAGE_MANAGER: i32 = 78;
 /// How long cleaning up may take, whatever the limit of the patch.
@@ -26,11 +25,9 @@ const CLEAN_UP: Duration = Duration::from_secs(120);
 /// Patches with [Buildah](https://buildah.io): starts from the original, upgrades all OS
 /// packages with the image's own package manager, commits and pushes.
 ///
-/// The upgrade runs as root inside the image; the user, entrypoint and all other configuration
-/// of the image stay as they are. The report is not needed: what is upgraded is all that the
-/// package sources of the image offer. A Docker image stays one.
-///
-/// An image with `ONBUILD` triggers is refused: Buildah would run them, and drop them.
+/// The upgrade runs as root inside the image. The report is not needed: what is upgraded is all that
+/// the package sources of the image offer. Proxies for the package manager are those of this
+/// process.
 ///
 /// The extra arguments stand before Buildah's own command: `--storage-driver vfs`. Images and
 /// containers are kept in the job's folder and removed when it is done, unless the extra arguments
@@ -84,26 +81,9 @@ impl Patcher for Buildah {
 
     fn patch(&self, request: &PatchRequest<'_>, job: &Job<'_>) -> Result<(), ToolError> {
         self.check(job)?;
-        let mut env = Vec::new();
-        let registry = request.original.registry();
-        if job.access.is_access_token() {
-            let program = &self.options.program;
-            return Err(ToolError::access_token(program));
-        }
-        if let Some(config) = job.access.docker_config(registry, job.folder)? {
-            env.push(("REGISTRY_AUTH_FILE", config.join("config.json")));
-        }
-        let mut reach = vec![format!(
-            "--tls-verify={}",
-            !job.access.is_insecure(registry)
-        )];
-        if let Some(certificates) = job.access.certificate_folder(job.folder)? {
-            reach.push(format!("--cert-dir={}", certificates.display()));
-        }
         let temporary = job.folder.join("tmp");
         fs::create_dir_all(&temporary)
             .map_err(|error| ToolError::file("make", &temporary, error))?;
-        env.push(("TMPDIR", temporary));
         let own_root = self
             .options
             .extra
@@ -113,18 +93,14 @@ impl Patcher for Buildah {
             buildah: self,
             request,
             job,
-            env,
-            reach,
+            temporary,
             own_root: own_root.then(|| job.folder.join("buildah")),
-            container: container_name(&request.target()),
+            container: container_name(job.folder),
             begin: Instant::now(),
         };
         // A crash may have left something.
         work.clean_up();
-        let done = work.pull().and_then(|image| {
-            work.refuse_triggers(&image)?;
-            work.patch(&image)
-        });
+        let done = work.pull().and_then(|image| work.patch(&image));
         work.clean_up();
         done
     }
@@ -135,9 +111,7 @@ struct Work<'a> {
     buildah: &'a Buildah,
     request: &'a PatchRequest<'a>,
     job: &'a Job<'a>,
-    env: Vec<(&'static str, std::path::PathBuf)>,
-    /// How the registry is reached.
-    reach: Vec<String>,
+    temporary: PathBuf,
     /// Where images and containers of this patch alone are kept.
     own_root: Option<PathBuf>,
     container: String,
@@ -154,21 +128,12 @@ impl Work<'_> {
         self.job.log.line("buildah: pulling the original");
         // The same tag may be another image by now, so what is here does not count.
         let pull = ["pull", "--quiet", "--policy", "always"];
-        let said = self.listen(self.call().args(pull).args(&self.reach).arg(self.source()))?;
+        let call = self.call().args(pull).arg(PLAIN_HTTP).arg(self.source());
+        let said = self.listen(call.at_relay(self.job)?)?;
         // Beside a warning that the image is for another platform than this machine's.
         let is_id = |line: &&str| line.len() == 64 && line.bytes().all(|b| b.is_ascii_hexdigit());
         let id = said.lines().map(str::trim).find(is_id);
         Ok(id.unwrap_or_default().to_owned())
-    }
-
-    /// `buildah from` runs the triggers of the image and drops them: neither is what a patch does.
-    fn refuse_triggers(&self, image: &str) -> Result<(), ToolError> {
-        let format = "{{range .Docker.Config.OnBuild}}{{println .}}{{end}}";
-        let triggers = self.ask(["inspect", "--type", "image", "--format", format, image])?;
-        if triggers.trim().is_empty() {
-            return Ok(());
-        }
-        Err(ToolError::on_build(&self.buildah.options.program))
     }
 
     fn patch(&self, image: &str) -> Result<(), ToolError> {
@@ -176,22 +141,20 @@ impl Work<'_> {
         let from = ["from", "--name", container, "--pull=false", image];
         self.step("starting from the original", |call| call.args(from))?;
         self.upgrade()?;
-        let manifest = self.ask(["inspect", "--format", "{{.Manifest}}", container])?;
-        // A Docker image keeps what OCI has no place for, a health check.
-        let is_docker = manifest.contains("application/vnd.docker.container.image");
-        let format = if is_docker { "docker" } else { "oci" };
         let target = format!("docker://{}", self.request.target().by_tag());
         let commit = [
             "commit",
             "--quiet",
             "--identity-label=false",
             "--format",
-            format,
+            "oci",
         ];
-        self.step("committing and pushing", |call| {
-            let call = call.args(commit).args(&self.reach);
-            call.args([container, &target])
-        })
+        self.job.log.line("buildah: committing and pushing");
+        let call = self.call().args(commit).arg(PLAIN_HTTP);
+        call.args([container, &target])
+            .at_relay(self.job)?
+            .run(self.job)?
+            .success()
     }
 
     fn upgrade(&self) -> Result<(), ToolError> {
@@ -246,11 +209,7 @@ impl Work<'_> {
             let run_root = root.join("run");
             call = call.arg("--root").arg(root).arg("--runroot").arg(run_root);
         }
-        call = call.args(&options.extra);
-        for (name, value) in &self.env {
-            call = call.env(name, value);
-        }
-        call
+        call.args(&options.extra).env("TMPDIR", &self.temporary)
     }
 
     fn step(&self, what: &str, args: impl FnOnce(Call) -> Call) -> Result<(), ToolError> {
@@ -258,12 +217,7 @@ impl Work<'_> {
         args(self.call()).run(self.job)?.success()
     }
 
-    /// What a command answers, which does not go to the log.
-    fn ask<const N: usize>(&self, args: [&str; N]) -> Result<String, ToolError> {
-        self.listen(self.call().args(args))
-    }
-
-    /// As `ask`, when the patch has ended, well or not.
+    /// What a command answers when the patch has ended, well or not; it does not go to the log.
     fn ask_after<const N: usize>(&self, args: [&str; N]) -> Result<String, ToolError> {
         let call = self.call().ignoring_interrupts().limit(CLEAN_UP);
         self.listen(call.since(Instant::now()).args(args))
@@ -307,15 +261,10 @@ fn says_no_shell(line: &str) -> bool {
     line.contains("sh\": executable file not found") || line.contains("/sh: no such file")
 }
 
-/// A name that belongs to the target alone, so that what a crash left is found again.
-fn container_name(target: &ImageRef) -> String {
-    let mut name = String::from("cssc-");
-    for byte in target.by_tag().bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-' {
-            name.push(char::from(byte));
-        } else {
-            let _ = write!(name, "_{byte:02x}");
-        }
-    }
-    name
+/// A name that belongs to this folder alone, so that what a crash left is found again: the target
+/// has another tag each time.
+fn container_name(folder: &Path) -> String {
+    let digest = cssc_registry::digest::of(folder.as_os_str().as_encoded_bytes());
+    let short: String = digest.hex().chars().take(16).collect();
+    format!("cssc-{short}")
 }

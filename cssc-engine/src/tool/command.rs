@@ -13,11 +13,12 @@ use super::{Job, PatchRequest, Patcher, ToolError, ToolOptions, Version};
 /// | `CSSC_REPORT` | the file with the scan report of that manifest |
 /// | `CSSC_TARGET` | what to push, `HOST/REPOSITORY:TAG` |
 /// | `CSSC_REGISTRY`, `CSSC_REPOSITORY`, `CSSC_TAG`, `CSSC_TARGET_TAG` | the same in parts |
-/// | `CSSC_INSECURE` | `1` when the registry may be spoken to without TLS, else `0` |
 /// | `CSSC_FOLDER` | a folder for its files, removed with the run |
 ///
-/// With a login, `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to it; with a CA file,
-/// `SSL_CERT_FILE` does. The program must end with 0 when it has pushed the target or had nothing to do.
+/// `HOST` is the relay, which speaks plain HTTP; `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to
+/// its login, which reads this image and may push the target. What is pushed stays there until it
+/// has passed the gate. Where it begins with the layers of the original, the further layers are
+/// taken and the rest is the original's; otherwise it is taken as it is. The program must end with 0 when it has pushed the target or had nothing to do.
 #[derive(Debug)]
 pub struct CommandPatcher {
     options: ToolOptions,
@@ -52,7 +53,8 @@ impl Patcher for CommandPatcher {
             .env("CSSC_TARGET", request.target().by_tag())
             .env("CSSC_TARGET_TAG", request.target.as_str())
             .env("CSSC_PLATFORM", request.platform.to_string())
-            .of_the_user(original.registry(), job)?;
+            .env("CSSC_FOLDER", job.folder)
+            .at_relay(job)?;
         if let Some(digest) = original.digest() {
             call = call.env("CSSC_DIGEST", digest.as_str());
         }

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cssc_core::Tag;
 use cssc_core::name::Platform;
+use serde_json::json;
 
 use super::process::Call;
 use super::version::VersionCheck;
@@ -25,6 +25,8 @@ const DEFAULT_SOCKET: &str = "/run/buildkit/buildkitd.sock";
 const LATER: Duration = Duration::from_secs(60);
 /// How long `BuildKit` may take to be connected to when it is looked for.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Where `BuildKit` finds images that are named otherwise: a file of JSON.
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 /// It leaves a platform out that fails, or publishes what is not fixed.
 const REFUSED: &str = "--ignore-errors";
 
@@ -35,8 +37,8 @@ const REFUSED: &str = "--ignore-errors";
 /// report. Then it pushes an index of one beside the manifest, whose tag has the architecture
 /// behind it.
 ///
-/// `BuildKit` pulls and pushes: whether a registry may be spoken to without TLS is set up there.
-/// It is looked for at the [address](Self::address), or else where `BUILDKIT_HOST` says, at
+/// `BuildKit` pulls and pushes at the relay, which it must reach; the images that Copa fetches
+/// packages with come from there too, by a source policy. It is looked for at the [address](Self::address), or else where `BUILDKIT_HOST` says, at
 /// `/run/buildkit/buildkitd.sock`, and then as Copa does by itself.
 #[derive(Debug)]
 pub struct Copa {
@@ -46,6 +48,15 @@ pub struct Copa {
 }
 
 impl Copa {
+    /// How the names of the images begin that Copa fetches packages with.
+    pub const TOOLING: [&str; 5] = [
+        "docker.io/library/",
+        "ghcr.io/project-copacetic/copacetic/",
+        "mcr.microsoft.com/",
+        "registry.opensuse.org/",
+        "registry.suse.com/",
+    ];
+
     /// Copa with these options; `BuildKit` is looked for as Copa does by itself.
     pub fn new(options: ToolOptions) -> Self {
         Self {
@@ -150,34 +161,17 @@ impl Patcher for Copa {
         if let Some(address) = address {
             call = call.args(["--addr", &address]);
         }
-        if let Some(certificates) = job.access.certificates() {
-            call = call.env("SSL_CERT_FILE", certificates);
+        let login = job.login(&options.program)?;
+        // What the user has set up goes first.
+        if let (Some(tooling), None) = (login.tooling(), std::env::var_os(SOURCE_POLICY)) {
+            call = call.env(SOURCE_POLICY, source_policy(&tooling, job)?);
         }
-        if let Some(config) = (job.access).docker_config(request.original.registry(), job.folder)? {
-            call = call.env("DOCKER_CONFIG", config);
-        }
-        let ended = call.args(&options.extra).run(job)?;
+        let ended = call.args(&options.extra).at_relay(job)?.run(job)?;
         if ended.said.contains("exec format error") {
             let why = format!("`BuildKit` cannot run programs for {}", request.platform);
             return Err(ToolError::cannot(&options.program, why));
         }
         ended.success()
-    }
-
-    fn side_tags(&self, request: &PatchRequest<'_>) -> Vec<Tag> {
-        if emulation::is_own(request.platform) {
-            return Vec::new();
-        }
-        let platform = request.platform;
-        let architecture = platform.architecture();
-        let with_variant = platform
-            .variant()
-            .map(|variant| format!("{architecture}-{variant}"));
-        [Some(architecture.to_owned()), with_variant]
-            .into_iter()
-            .flatten()
-            .filter_map(|end| format!("{}-{end}", request.target).parse().ok())
-            .collect()
     }
 }
 
@@ -202,6 +196,21 @@ fn connect_to_port(port: &str) -> io::Result<()> {
         }
     }
     Err(last)
+}
+
+/// Makes `BuildKit` fetch Copa's own images from the relay, at this place of it: the file.
+fn source_policy(tooling: &str, job: &Job<'_>) -> Result<PathBuf, ToolError> {
+    let rules = Copa::TOOLING.map(|images| {
+        json!({
+            "action": "CONVERT",
+            "selector": {"identifier": format!("docker-image://{images}*")},
+            "updates": {"identifier": format!("docker-image://{tooling}/{images}${{1}}")},
+        })
+    });
+    let path = job.folder.join("source-policy.json");
+    let policy = json!({ "rules": rules }).to_string();
+    fs::write(&path, policy).map_err(|error| ToolError::file("write", &path, error))?;
+    Ok(path)
 }
 
 /// The report as Copa is to be given it: in a file of its own where it need not look at the

@@ -57,13 +57,6 @@ enum Repr {
     },
     #[error("the workflow patches with `{kind}`, and no program is given for it")]
     NotConfigured { kind: PatcherKind },
-    #[error(
-        "`{program}` does not take an access token of the registry: use an identity token or a \
-         name and password"
-    )]
-    AccessToken { program: String },
-    #[error("`{program}` cannot patch an image with ONBUILD triggers, which it would run and drop")]
-    OnBuild { program: String },
     #[error("`{program}` cannot do this: {why}")]
     Cannot { program: String, why: String },
     #[error("`{program}` did not end within {}", in_words(*.limit))]
@@ -116,16 +109,6 @@ impl ToolError {
     /// That no program is given for a patcher that a workflow names.
     pub fn not_configured(kind: PatcherKind) -> Self {
         Self::of(Repr::NotConfigured { kind })
-    }
-
-    pub(super) fn access_token(program: &Path) -> Self {
-        let program = program.display().to_string();
-        Self::of(Repr::AccessToken { program })
-    }
-
-    pub(super) fn on_build(program: &Path) -> Self {
-        let program = program.display().to_string();
-        Self::of(Repr::OnBuild { program })
     }
 
     /// That no other attempt will fare better, and why.
@@ -188,9 +171,7 @@ impl ToolError {
             Repr::Start { .. } => ToolErrorKind::CannotStart,
             Repr::TooOld { .. } => ToolErrorKind::TooOld,
             Repr::NotConfigured { .. } => ToolErrorKind::NotConfigured,
-            Repr::AccessToken { .. } | Repr::OnBuild { .. } | Repr::Cannot { .. } => {
-                ToolErrorKind::Unsupported
-            }
+            Repr::Cannot { .. } => ToolErrorKind::Unsupported,
             Repr::Timeout { .. } => ToolErrorKind::TimedOut,
             Repr::Interrupted { .. } => ToolErrorKind::Interrupted,
             Repr::Failed { .. } => ToolErrorKind::Failed,
@@ -206,8 +187,6 @@ impl ToolError {
             Repr::Missing { program }
             | Repr::Start { program, .. }
             | Repr::TooOld { program, .. }
-            | Repr::AccessToken { program }
-            | Repr::OnBuild { program }
             | Repr::Cannot { program, .. }
             | Repr::Timeout { program, .. }
             | Repr::Interrupted { program, .. }

@@ -1,6 +1,5 @@
 //! Scanners and patchers as child processes, each behind a trait with one job.
 
-mod access;
 mod buildah;
 mod capture;
 mod command;
@@ -10,6 +9,7 @@ mod emulation;
 mod end_command;
 mod error;
 mod image;
+mod login;
 pub(crate) mod mounts;
 mod options;
 mod output;
@@ -30,7 +30,8 @@ use cssc_core::name::Platform;
 use cssc_core::workflow::PatcherKind;
 use cssc_core::{ScanReport, Tag};
 
-pub use access::Access;
+use crate::relay::Login;
+
 pub use buildah::Buildah;
 pub use capture::Log;
 pub(crate) use capture::is_plain;
@@ -71,7 +72,11 @@ pub trait Scanner: Send + Sync {
         Ok(())
     }
 
-    /// Scans `image` as it is in the registry and leaves a report in the job's folder.
+    /// Ends what was made ready, when no scan follows for now. Does nothing unless the scanner has
+    /// something to end.
+    fn release(&self) {}
+
+    /// Scans `image` as the relay has it and leaves a report in the job's folder.
     ///
     /// The report decides and not the exit code: a scanner may be set up to end with 1 when it
     /// finds something, and may end with 0 after half a report.
@@ -89,17 +94,6 @@ pub trait Scanner: Send + Sync {
     /// Fails when the tool cannot be used.
     fn database(&self, job: &Job<'_>) -> Result<Option<DateTime<Utc>>, ToolError> {
         let _ = job;
-        Ok(None)
-    }
-
-    /// Scans what an SBOM lists, without the image, and leaves a report in the job's folder; none
-    /// where the scanner cannot.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`scan`](Self::scan) does.
-    fn scan_sbom(&self, sbom: &Path, job: &Job<'_>) -> Result<Option<Scan>, ToolError> {
-        let _ = (sbom, job);
         Ok(None)
     }
 
@@ -129,10 +123,10 @@ pub trait Patcher: Send + Sync {
     fn check(&self, job: &Job<'_>) -> Result<Option<Version>, ToolError>;
 
     /// Patches one platform of the original and pushes the result as `target` into the same
-    /// repository.
+    /// repository of the relay.
     ///
     /// That it ends well does not mean that there is a new image: Copa also ends well when
-    /// there was nothing to do. Whoever asked looks whether the tag is there, and scans it.
+    /// there was nothing to do. What was pushed decides, and its scan.
     ///
     /// # Errors
     ///
@@ -159,12 +153,6 @@ pub trait Patcher: Send + Sync {
         let _ = platform;
         Ok(())
     }
-
-    /// The tags beside the target that such a call may leave in the repository, however it ends.
-    fn side_tags(&self, request: &PatchRequest<'_>) -> Vec<Tag> {
-        let _ = request;
-        Vec::new()
-    }
 }
 
 /// The patchers that are at hand. A [`Patcher`] alone is the one for all workflows, whatever they
@@ -189,22 +177,42 @@ impl<P: Patcher> Patchers for P {
 pub struct Job<'a> {
     /// An existing folder of this run alone: reports, documents and credentials go there.
     pub folder: &'a Path,
+    /// A folder that is kept for the workflow from one cycle to the next, for caches; without it
+    /// they are in [`folder`](Self::folder).
+    pub kept: Option<&'a Path>,
     /// Takes the output of the tool, line by line, bounded and without secrets.
     pub log: &'a dyn Log,
     /// Ends the tool when it says so.
     pub stop: &'a StopToken,
-    /// How the registry is reached.
-    pub access: &'a Access,
+    /// The login to the relay, for what reads or pushes images: they are named as the relay has
+    /// them, over plain HTTP.
+    pub login: Option<&'a Login>,
     /// Is told each process group that is started, so that one which outlives a crash of this
     /// program can be ended later.
     pub started: &'a (dyn Fn(ProcessGroup) + Sync),
+}
+
+impl<'a> Job<'a> {
+    /// A folder for `DOCKER_CONFIG` that holds the login to the relay, made in the job's folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no login, or the folder cannot be written.
+    pub fn docker_config(&self) -> Result<PathBuf, ToolError> {
+        login::docker_config(self.login(Path::new("docker"))?, self.folder)
+    }
+
+    /// The login of a call that is given an image.
+    fn login(&self, program: &Path) -> Result<&'a Login, ToolError> {
+        self.login
+            .ok_or_else(|| ToolError::cannot(program, "it was given no login to the relay"))
+    }
 }
 
 impl std::fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job")
             .field("folder", &self.folder)
-            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
@@ -235,11 +243,13 @@ impl Scan {
 /// What is to be patched.
 #[derive(Debug, Clone, Copy)]
 pub struct PatchRequest<'a> {
-    /// The original's manifest for the platform, by its digest: never an index, never a patch.
+    /// What to patch, by its digest, never an index: the layers of the original for the platform,
+    /// under a neutral configuration where the patcher [only adds
+    /// layers](PatcherKind::only_adds_layers).
     pub original: &'a ImageRef,
     /// The platform.
     pub platform: &'a Platform,
-    /// The scan report of that manifest.
+    /// The scan report of the original's manifest for the platform.
     pub report: &'a Path,
     /// The tag to push to, in the repository of the original.
     pub target: &'a Tag,

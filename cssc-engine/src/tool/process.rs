@@ -10,8 +10,7 @@ use super::capture::Capture;
 use super::descendants;
 use super::output::{Event, Events};
 use super::process_group::ProcessGroup;
-use super::{Job, StopToken, ToolError};
-use cssc_core::Registry;
+use super::{Job, StopToken, ToolError, login};
 use cssc_core::cycle::Interrupt;
 
 /// How often time and the token are checked while a tool is quiet.
@@ -30,6 +29,7 @@ pub(super) struct Call {
     grace: Duration,
     pause: Duration,
     ignores_interrupt: bool,
+    keeps_own: bool,
 }
 
 /// How a program ended, its output having gone to the log.
@@ -74,6 +74,7 @@ impl Call {
             grace: GRACE,
             pause: PAUSE,
             ignores_interrupt: false,
+            keeps_own: false,
         }
     }
 
@@ -98,26 +99,27 @@ impl Call {
         self
     }
 
-    /// Tells a program of the user's, which no option is known of, how the registry is reached and
-    /// where it may put files.
-    pub(super) fn of_the_user(
-        mut self,
-        registry: &Registry,
-        job: &Job<'_>,
-    ) -> Result<Self, ToolError> {
-        let insecure = job.access.is_insecure(registry);
-        self = self
-            .env("CSSC_INSECURE", if insecure { "1" } else { "0" })
-            .env("CSSC_FOLDER", job.folder);
-        if let Some(certificates) = job.access.certificates() {
-            self = self.env("SSL_CERT_FILE", certificates);
+    /// Gives the program its login to the relay, which it reaches without a proxy, and a folder for
+    /// its files.
+    pub(super) fn at_relay(self, job: &Job<'_>) -> Result<Self, ToolError> {
+        let login = job.login(&self.program)?;
+        let config = login::docker_config(login, job.folder)?;
+        let mut call = self
+            .env("REGISTRY_AUTH_FILE", config.join("config.json"))
+            .env("DOCKER_CONFIG", config);
+        let (host, _) = login.authority().rsplit_once(':').unwrap_or_default();
+        for name in ["NO_PROXY", "no_proxy"] {
+            let others = std::env::var(name).unwrap_or_default();
+            let separator = if others.is_empty() { "" } else { "," };
+            call = call.env(name, format!("{others}{separator}{host}"));
         }
-        if let Some(config) = job.access.docker_config(registry, job.folder)? {
-            self = self
-                .env("REGISTRY_AUTH_FILE", config.join("config.json"))
-                .env("DOCKER_CONFIG", config);
-        }
-        Ok(self)
+        Ok(call)
+    }
+
+    /// Leaves the program what is meant for this one too: its own settings, and what they hold.
+    pub(super) fn with_own_environment(mut self) -> Self {
+        self.keeps_own = true;
+        self
     }
 
     /// Hides variables of the environment from the program, by name; those set here are not.
@@ -170,7 +172,7 @@ impl Call {
             .map_err(|error| ToolError::start(&self.program, error))?;
         let group = ProcessGroup::of(&child, mark);
         (job.started)(group.clone());
-        let mut capture = Capture::new(job.log, job.access.secrets());
+        let mut capture = Capture::new(job.log, job.login.map(login::secrets).unwrap_or_default());
         let events = Events::of(&mut child, &group, capture.line_limit());
         let stopped = self.wait(&mut child, &group, &events, &mut capture, job);
         // Nothing of a tool that has ended has work left. The leader is not reaped yet, so the
@@ -206,7 +208,8 @@ impl Call {
         // What is meant for this program, a password perhaps, is not meant for the tools.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("CSSC_") || (self.hides)(&text) {
+            let is_own = text.starts_with("CSSC_") && !self.keeps_own;
+            if is_own || (self.hides)(&text) {
                 command.env_remove(name);
             }
         }
@@ -273,7 +276,7 @@ enum EndedFor {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, ToolErrorKind};
+    use super::super::ToolErrorKind;
     use super::*;
     use std::sync::Mutex;
 
@@ -297,7 +300,8 @@ mod tests {
             folder: &folder,
             log: &log,
             stop,
-            access: &Access::default(),
+            kept: None,
+            login: None,
             started: &|_| {},
         };
         let result = call.run(&job);
@@ -420,7 +424,8 @@ mod tests {
             folder: &std::env::temp_dir(),
             log: &idle,
             stop: &StopToken::default(),
-            access: &Access::default(),
+            kept: None,
+            login: None,
             started: &|_| {},
         };
         assert!(call.run(&job).is_ok());

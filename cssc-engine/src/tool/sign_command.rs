@@ -10,11 +10,11 @@ use super::{ImageRef, Job, ToolError, ToolOptions};
 /// |---|---|
 /// | `CSSC_IMAGE` | the patched image or index, `HOST/REPOSITORY@DIGEST` |
 /// | `CSSC_REPOSITORY`, `CSSC_TAG` | the repository, and the tag it is going to have |
-/// | `CSSC_INSECURE` | `1` when the registry may be spoken to without TLS, else `0` |
 /// | `CSSC_FOLDER` | a folder for its files, removed with the run |
 ///
-/// With a login, `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to it; with a CA file,
-/// `SSL_CERT_FILE` does. An image that is not signed is not published.
+/// It is the only program that speaks to the registry itself, where the image is by its digest. Its
+/// environment is that of this process, with all credentials that are there. An image that is not
+/// signed is not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignCommand {
     options: ToolOptions,
@@ -38,7 +38,8 @@ impl SignCommand {
             .env("CSSC_IMAGE", image.exact())
             .env("CSSC_REPOSITORY", image.repository().as_str())
             .env("CSSC_TAG", image.tag().as_str())
-            .of_the_user(image.registry(), job)?
+            .env("CSSC_FOLDER", job.folder)
+            .with_own_environment()
             .run(job)?
             .success()
     }

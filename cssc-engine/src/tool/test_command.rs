@@ -14,11 +14,10 @@ use super::{ImageRef, Job, ToolError, ToolErrorKind, ToolOptions};
 /// | `CSSC_ORIGINAL` | the original's manifest for the platform, the same way |
 /// | `CSSC_PLATFORM` | the platform, `linux/arm64/v8` |
 /// | `CSSC_REPOSITORY`, `CSSC_TAG` | the repository, and the tag of the original |
-/// | `CSSC_INSECURE` | `1` when the registry may be spoken to without TLS, else `0` |
 /// | `CSSC_FOLDER` | a folder for its files, removed with the run |
 ///
-/// With a login, `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to it; with a CA file,
-/// `SSL_CERT_FILE` does. The image is refused when the program ends with another exit code than 0, or
+/// `HOST` is the relay, which speaks plain HTTP; `DOCKER_CONFIG` and `REGISTRY_AUTH_FILE` point to
+/// its login, which reads these two images and nothing else. The image is refused when the program ends with another exit code than 0, or
 /// does not end within its time limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestCommand {
@@ -60,7 +59,8 @@ impl TestCommand {
             .env("CSSC_PLATFORM", request.platform.to_string())
             .env("CSSC_REPOSITORY", candidate.repository().as_str())
             .env("CSSC_TAG", request.original.tag().as_str())
-            .of_the_user(candidate.registry(), job)?;
+            .env("CSSC_FOLDER", job.folder)
+            .at_relay(job)?;
         match call.run(job).and_then(Ended::success) {
             Ok(()) => Ok(None),
             Err(error) => match error.kind() {

@@ -5,8 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::setting::value;
-
 pub(crate) struct BuildKit {
     process: Child,
     folder: tempfile::TempDir,
@@ -16,15 +14,12 @@ impl BuildKit {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().display();
-        let registry = value("REAL_REGISTRY");
         let config = folder.path().join("buildkit.toml");
         let text = format!(
             "root = \"{place}/buildkit\"\n\
              [grpc]\naddress = [\"unix://{place}/socket\"]\n\
              [worker.oci]\nnetworkMode = \"host\"\n\
-             [worker.containerd]\nenabled = false\n\
-             [registry.\"docker.io\"]\nmirrors = [\"{registry}\"]\n\
-             [registry.\"ghcr.io\"]\nmirrors = [\"{registry}\"]\n"
+             [worker.containerd]\nenabled = false\n"
         );
         fs::write(&config, text).unwrap();
         // One that ends amid a build leaves mounts behind. Among mounts of its own they end with it.

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use cssc_core::Digest;
 use cssc_core::cycle::{Interrupt, ScanOutcome};
-use cssc_core::scan::ImageMismatch;
-use cssc_engine::tool::{Copa, ImageRef, PatchRequest, Patcher, ToolErrorKind, ToolOptions, Trivy};
+use cssc_engine::tool::{Copa, ToolErrorKind, ToolOptions, Trivy};
 use cssc_registry::{Descriptor, Image, Manifest, Reference, RegistryClient};
 use serde_json::{Value, json};
 
 use crate::buildkit::BuildKit;
 use crate::leftovers::Leftovers;
-use crate::setting::{Setting, repository, trivy, value};
+use crate::setting::{Setting, repository, trivy};
 
 const OWN: &str = "linux/amd64";
 const ARM: &str = "linux/arm64/v8";
@@ -24,8 +23,8 @@ fn copa() -> Copa {
 
 /// Images with something to fix, for Copa or the stand-in, and what finds it.
 struct Images {
-    own: ImageRef,
-    arm: ImageRef,
+    own: Manifest,
+    arm: Manifest,
     scanner: Trivy,
 }
 
@@ -39,7 +38,7 @@ fn copa_does_what_is_relied_upon() {
         arm: setting.image("12-arm64"),
         scanner: trivy(&setting),
     };
-    relied_upon(&setting, &copa(), &images, "real");
+    relied_upon(&setting, &copa(), &images);
 }
 
 #[test]
@@ -58,17 +57,16 @@ fn the_stand_in_does_what_copa_does() {
         scanner: Trivy::new(ToolOptions::new(folder.join("trivy"))),
     };
     let copa = Copa::new(ToolOptions::new(folder.join("copa")));
-    relied_upon(&setting, &copa, &images, "small");
+    relied_upon(&setting, &copa, &images);
 }
 
 /// An image in which the stand-ins find something that can be fixed, and something that cannot.
-fn push_small(setting: &Setting, tag: &str, mut config: Value) -> ImageRef {
+fn push_small(setting: &Setting, tag: &str, mut config: Value) -> Manifest {
     let registry = &setting.registry;
     let layer = registry.put_blob(&repository(), b"a layer").unwrap();
     config["os"] = "linux".into();
     config["rootfs"] = json!({"type": "layers", "diff_ids": [layer]});
-    config["history"] = json!([{"comment": "CVE-1=2.0 CVE-2="}]);
-    config["config"] = json!({"Cmd": ["sh"]});
+    config["config"] = json!({"Cmd": ["sh"], "Env": ["STANDIN=CVE-1=2.0 CVE-2="]});
     let config = config.to_string();
     registry.put_blob(&repository(), config.as_bytes()).unwrap();
     let media_type = "application/vnd.oci.image.manifest.v1+json";
@@ -86,7 +84,7 @@ fn push_small(setting: &Setting, tag: &str, mut config: Value) -> ImageRef {
     registry
         .put_manifest(&repository(), &reference, &manifest)
         .unwrap();
-    setting.image(tag)
+    manifest
 }
 
 /// The same report without a version that fixes anything.
@@ -101,103 +99,78 @@ fn without_fixes(setting: &Setting, report: &Path) -> PathBuf {
     path
 }
 
-/// What the step that patches is built upon. `name` begins the tags.
-fn relied_upon(setting: &Setting, copa: &Copa, images: &Images, name: &str) {
-    let (before, report) = setting.scan(&images.scanner, &images.own);
-    let own = (&images.own, OWN);
-    let tag = |end: &str| format!("{name}-{end}");
+/// What the step that patches is built upon.
+fn relied_upon(setting: &Setting, copa: &Copa, images: &Images) {
+    let (_, report) = setting.scan(&images.scanner, &images.own);
+    nothing_to_do(setting, copa, images, &report);
+    errors(setting, copa, images, &report);
+    own_platform(setting, copa, images);
+    another_platform(setting, copa, images);
+}
 
-    // Nothing can be fixed: it ends well, and there is no tag.
-    let nothing = without_fixes(setting, &report);
-    let made = setting.patch(copa, own, &nothing, &tag("nothing"));
-    made.unwrap_or_else(|error| setting.fail(&error));
-    assert_eq!(setting.digest(&tag("nothing")), None);
+/// Nothing can be fixed: it ends well, and nothing was pushed.
+fn nothing_to_do(setting: &Setting, copa: &Copa, images: &Images, report: &Path) {
     let empty = setting.folder.path().join("empty.json");
     fs::write(&empty, "{}").unwrap();
-    let made = setting.patch(copa, own, &empty, &tag("nothing"));
-    made.unwrap_or_else(|error| setting.fail(&error));
-    assert_eq!(setting.digest(&tag("nothing")), None);
+    for report in [without_fixes(setting, report), empty] {
+        let made = setting.patch(copa, (&images.own, OWN), &report);
+        made.ended.unwrap_or_else(|error| setting.fail(&error));
+        assert_eq!(made.pushed, None);
+    }
+}
 
-    // What is no report, and what is not there, are errors.
+/// What is no report, and what is not there, are errors.
+fn errors(setting: &Setting, copa: &Copa, images: &Images, report: &Path) {
+    let empty = setting.folder.path().join("empty.json");
     fs::write(&empty, "").unwrap();
-    let made = setting.patch(copa, own, &empty, &tag("nothing"));
-    assert!(made.is_err());
+    setting.patch(copa, (&images.own, OWN), &empty).error();
     let missing: Digest = format!("sha256:{:064}", 7).parse().unwrap();
-    let missing = images.own.clone().with_digest(missing);
-    let made = setting.patch(copa, (&missing, OWN), &report, &tag("nothing"));
-    assert!(made.is_err());
-    assert_eq!(setting.digest(&tag("nothing")), None);
+    let asked = (&images.own, Some(missing), OWN);
+    setting.patch_asked(copa, asked, report).error();
+}
 
-    // A tag that is there is overwritten; the log has errors though all went well; the original's
-    // layers come first; and Copa's own label is beside the others.
-    let (original, config) = setting
-        .manifest(images.own.digest().unwrap().as_ref())
-        .unwrap();
-    let reference = Reference::Tag(tag("own").parse().unwrap());
-    let there = original.to_manifest();
-    let put = setting
-        .registry
-        .put_manifest(&repository(), &reference, &there);
-    put.unwrap();
+/// The log has errors though all went well; the original's layers come first; and Copa's own label
+/// is beside the others.
+fn own_platform(setting: &Setting, copa: &Copa, images: &Images) {
+    let (before, report) = setting.scan(&images.scanner, &images.own);
     setting.log.lock().unwrap().clear();
-    let made = setting.patch(copa, own, &report, &tag("own"));
-    made.unwrap_or_else(|error| setting.fail(&error));
+    let made = setting.patch(copa, (&images.own, OWN), &report);
+    let pushed = made.image(setting);
     let said = setting.log.lock().unwrap().clone();
     assert!(said.contains("ERROR"), "{said}");
-    assert_ne!(setting.digest(&tag("own")), images.own.digest().cloned());
-    let (manifest, patched) = setting.manifest(&tag("own")).unwrap();
+    let ((_, config), (manifest, patched)) = (setting.read(&images.own), setting.read(&pushed));
     assert!(manifest.annotations().contains_key("sh.copa.image.patched"));
     assert!(patched.begins_with(&config));
     assert_eq!(patched.platform(), config.platform());
-    let base = images.own.by_tag_and_digest();
-    assert_eq!(patched.label("BaseImage"), Some(base.as_str()));
-    let (after, _) = setting.scan(&images.scanner, &setting.image(&tag("own")));
+    let base = patched.label("BaseImage").unwrap();
+    let digest = images.own.descriptor().digest;
+    assert!(base.ends_with(digest.as_str()), "{base}");
+    let (after, _) = setting.scan(&images.scanner, &pushed);
     let [before, after] = [before, after].map(|report| ScanOutcome::from(&report));
     assert!(!before.fixable.is_empty());
     assert_eq!((after.fixable.len(), after.unfixed), (0, before.unfixed));
+}
 
-    // Another platform: an index of one without the variant, and a tag for the architecture.
+/// An index of one without the variant.
+fn another_platform(setting: &Setting, copa: &Copa, images: &Images) {
     let (_, report) = setting.scan(&images.scanner, &images.arm);
-    let (tags, target) = (setting.tags(), tag("arm"));
-    let arm = (&images.arm, ARM);
-    let made = setting.patch(copa, arm, &report, &target);
-    made.unwrap_or_else(|error| setting.fail(&error));
-    let mut new = setting.tags();
-    new.retain(|tag| !tags.contains(tag));
-    let expected = [target.clone(), format!("{target}-arm64")];
-    assert_eq!(new, expected.into());
-    let request = PatchRequest {
-        original: &images.arm,
-        platform: &ARM.parse().unwrap(),
-        report: &report,
-        target: &target.parse().unwrap(),
-    };
-    let side_tags = copa.side_tags(&request);
-    assert!(
-        side_tags
-            .iter()
-            .any(|tag| tag.as_str() == format!("{target}-arm64"))
-    );
-    let index = setting
-        .registry
-        .get_manifest(&repository(), &Reference::Tag(target.parse().unwrap()));
-    let Image::Index(index) = Image::read(&index.unwrap()).unwrap() else {
-        panic!("{target} is no index")
+    let made = setting.patch(copa, (&images.arm, ARM), &report);
+    let pushed = made.image(setting);
+    let Image::Index(index) = Image::read(&pushed).unwrap() else {
+        panic!("no index")
     };
     let [one] = index.platforms() else {
         panic!("{:?}", index.platforms())
     };
     assert_eq!(one.platform.to_string(), "linux/arm64");
-    let (_, patched) = setting.manifest(one.digest.as_ref()).unwrap();
+    let (_, patched) = setting.read(&setting.pushed(&one.digest));
     assert_eq!(patched.platform().unwrap().to_string(), "linux/arm64");
-    let (_, original) = setting
-        .manifest(images.arm.digest().unwrap().as_ref())
-        .unwrap();
+    let (_, original) = setting.read(&images.arm);
     assert!(patched.begins_with(&original));
 }
 
 #[test]
-fn an_exit_code_of_1_may_come_with_a_tag() {
+fn an_exit_code_of_1_may_come_with_a_push() {
     let Some(setting) = Setting::get() else {
         return;
     };
@@ -212,10 +185,10 @@ fn an_exit_code_of_1_may_come_with_a_tag() {
     let copa = Copa::new(options);
     let original = setting.image("12");
     let (_, report) = setting.scan(&trivy(&setting), &original);
-    let error = setting.patch(&copa, (&original, OWN), &report, "12-exit1");
-    let text = error.unwrap_err().to_string();
+    let made = setting.patch(&copa, (&original, OWN), &report);
+    assert!(made.pushed.is_some());
+    let text = made.ended.unwrap_err().to_string();
     assert!(text.contains("ended with exit code 1"), "{text}");
-    assert!(setting.digest("12-exit1").is_some());
 }
 
 #[test]
@@ -225,21 +198,19 @@ fn what_cancels_a_patch_or_ends_its_time_leaves_nothing() {
     };
     let original = setting.image("12");
     let (_, report) = setting.scan(&trivy(&setting), &original);
-    let (tags, there) = (setting.tags(), Leftovers::look());
+    let there = Leftovers::look();
     let mut options = ToolOptions::new("copa");
     options.time_limit = Duration::from_secs(2);
     let slow = Copa::new(options);
-    let error = setting.patch(&slow, (&original, OWN), &report, "12-late");
-    let error = error.unwrap_err();
+    let error = setting.patch(&slow, (&original, OWN), &report).error();
     assert_eq!(error.kind(), ToolErrorKind::TimedOut, "{error}");
-    assert_eq!((setting.tags(), there.new_ones()), (tags.clone(), vec![]));
+    assert_eq!(there.new_ones(), [""; 0]);
 
     // What apt says when it fetches, in the container of BuildKit.
     setting.cancel_at = "Get:";
-    let error = setting.patch(&copa(), (&original, OWN), &report, "12-canceled");
-    let error = error.unwrap_err();
+    let error = setting.patch(&copa(), (&original, OWN), &report).error();
     assert_eq!(error.interrupt(), Some(Interrupt::Canceled), "{error}");
-    assert_eq!((setting.tags(), there.new_ones()), (tags, vec![]));
+    assert_eq!(there.new_ones(), [""; 0]);
 }
 
 #[test]
@@ -251,8 +222,8 @@ fn a_buildkit_that_is_not_there_is_told_at_once_and_one_that_goes_in_the_end() {
     let (_, report) = setting.scan(&trivy(&setting), &original);
     let nowhere = Copa::new(ToolOptions::new("copa")).address("unix:///no/such/socket");
     let begun = Instant::now();
-    let error = setting.patch(&nowhere, (&original, OWN), &report, "12-nowhere");
-    let text = error.unwrap_err().to_string();
+    let error = setting.patch(&nowhere, (&original, OWN), &report).error();
+    let text = error.to_string();
     assert!(text.contains("/no/such/socket"), "{text}");
     assert!(begun.elapsed() < Duration::from_secs(60), "it waited");
 
@@ -260,29 +231,8 @@ fn a_buildkit_that_is_not_there_is_told_at_once_and_one_that_goes_in_the_end() {
     let copa = Copa::new(ToolOptions::new("copa")).address(buildkit.address());
     let stop = buildkit.stopper();
     setting.at = Some(("Get:", Box::new(stop)));
-    let error = setting.patch(&copa, (&original, OWN), &report, "12-gone");
-    let error = error.unwrap_err();
+    let error = setting.patch(&copa, (&original, OWN), &report).error();
     assert!(error.is_retryable(), "{error}");
-    assert_eq!(setting.digest("12-gone"), None);
-}
-
-#[test]
-fn a_registry_that_takes_nothing_is_told_after_the_patch() {
-    let Some(setting) = Setting::get() else {
-        return;
-    };
-    let original = setting.image("12");
-    let (_, report) = setting.scan(&trivy(&setting), &original);
-    let read_only = ImageRef::new(
-        value("REAL_READ_ONLY").parse().unwrap(),
-        repository(),
-        original.tag().clone(),
-    );
-    let read_only = read_only.with_digest(original.digest().unwrap().clone());
-    let error = setting.patch(&copa(), (&read_only, OWN), &report, "12-refused");
-    let text = error.unwrap_err().to_string();
-    assert!(text.contains("405 Method Not Allowed"), "{text}");
-    assert_eq!(setting.digest("12-refused"), None);
 }
 
 #[test]
@@ -292,35 +242,9 @@ fn a_platform_that_cannot_run_here_is_told_before_anything_is_done() {
     };
     let original = setting.image("12-s390x");
     let (_, report) = setting.scan(&trivy(&setting), &original);
-    let error = setting.patch(&copa(), (&original, "linux/s390x"), &report, "12-foreign");
-    let error = error.unwrap_err();
+    let made = setting.patch(&copa(), (&original, "linux/s390x"), &report);
+    let error = made.error();
     assert_eq!(error.kind(), ToolErrorKind::Unsupported, "{error}");
     assert!(!error.is_retryable());
     assert!(error.to_string().contains("linux/s390x"), "{error}");
-}
-
-/// Copa takes an image with its label for one that it has patched, and patches what the label
-/// names: not what it was given.
-#[test]
-fn an_original_with_copas_label_comes_out_as_another_image() {
-    let Some(setting) = Setting::get() else {
-        return;
-    };
-    let base = setting.image("12");
-    let (_, report) = setting.scan(&trivy(&setting), &base);
-    let patched = setting.patch(&copa(), (&base, OWN), &report, "labelled");
-    patched.unwrap_or_else(|error| setting.fail(&error));
-    let original = setting.image("labelled");
-    let patched = setting.patch(&copa(), (&original, OWN), &report, "labelled-1");
-    patched.unwrap_or_else(|error| setting.fail(&error));
-    let [original, patched] =
-        ["labelled", "labelled-1"].map(|tag| setting.manifest(tag).unwrap().1);
-    assert_eq!(
-        original.label("BaseImage"),
-        Some(&*base.by_tag_and_digest())
-    );
-    assert_eq!(
-        ImageMismatch::between_configs(&original, &patched, true),
-        Some(ImageMismatch::Layers)
-    );
 }

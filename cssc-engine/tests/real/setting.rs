@@ -2,17 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cssc_core::cycle::Interrupt;
 use cssc_core::scan::ImageConfig;
 use cssc_core::{Digest, Listing, Registry, Repository, ScanReport};
+use cssc_engine::relay::{Login, Relay, RelayOptions, ToolingImages};
 use cssc_engine::tool::{
-    Access, ImageRef, Job, PatchRequest, Patcher, Scanner, StopToken, ToolError, Trivy,
+    ImageRef, Job, PatchRequest, Patcher, Scan, Scanner, StopToken, ToolError, Trivy,
 };
-use cssc_registry::{Image, ImageManifest, OciOptions, OciRegistry, Reference, RegistryClient};
+use cssc_registry::{
+    Image, ImageManifest, Manifest, OciOptions, OciRegistry, Reference, RegistryClient,
+    RegistryError,
+};
+use serde_json::Value;
 
 /// What is left behind is counted on the whole machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -20,7 +25,8 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 type Call = Box<dyn Fn() + Send + Sync>;
 
 pub(crate) struct Setting {
-    pub(crate) registry: OciRegistry,
+    pub(crate) registry: Arc<OciRegistry>,
+    relay: Relay,
     pub(crate) log: Mutex<String>,
     stop: StopToken,
     /// Cancels when a line has these words.
@@ -28,7 +34,37 @@ pub(crate) struct Setting {
     /// Called when a line has these words.
     pub(crate) at: Option<(&'static str, Call)>,
     pub(crate) folder: tempfile::TempDir,
+    _relay_folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// The images that Copa fetches packages with, which are in the registry of the tests.
+struct Tooling(Arc<OciRegistry>);
+
+impl ToolingImages for Tooling {
+    fn registry(&self, _: &Registry) -> Result<Arc<dyn RegistryClient>, RegistryError> {
+        Ok(Arc::<OciRegistry>::clone(&self.0))
+    }
+}
+
+/// What a patcher did: how it ended, and what it pushed.
+pub(crate) struct Made {
+    pub(crate) ended: Result<(), ToolError>,
+    pub(crate) pushed: Option<Manifest>,
+}
+
+impl Made {
+    /// What was pushed, by a patcher that ended well.
+    pub(crate) fn image(self, setting: &Setting) -> Manifest {
+        self.ended.unwrap_or_else(|error| setting.fail(&error));
+        self.pushed.unwrap()
+    }
+
+    /// Why it failed; then nothing was pushed.
+    pub(crate) fn error(self) -> ToolError {
+        assert!(self.pushed.is_none());
+        self.ended.unwrap_err()
+    }
 }
 
 pub(crate) fn value(name: &str) -> String {
@@ -46,7 +82,7 @@ pub(crate) fn repository() -> Repository {
 /// As a cycle prepares it: with its database.
 pub(crate) fn trivy(setting: &Setting) -> Trivy {
     let trivy = Trivy::default();
-    let prepared = setting.job(|job| trivy.prepare(job));
+    let prepared = setting.job(None, |job| trivy.prepare(job));
     prepared.unwrap_or_else(|error| setting.fail(&error));
     trivy
 }
@@ -74,21 +110,6 @@ pub(crate) fn buildah_says(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Pushes the image `12`, changed by `buildah config`, as a Docker image.
-pub(crate) fn push_changed(tag: &str, changes: &[&str]) {
-    let tls = "--tls-verify=false";
-    let name = |tag: &str| format!("docker://{}/{}:{tag}", host(), repository());
-    let container = buildah_says(&["from", tls, &name("12")]);
-    let container = container.trim();
-    buildah_says(&[&["config"], changes, &[container]].concat());
-    let target = name(tag);
-    let commit = [
-        "commit", "--format", "docker", "--rm", tls, container, &target,
-    ];
-    buildah_says(&commit);
-    buildah_says(&["rmi", "--all"]);
-}
-
 impl Setting {
     pub(crate) fn get() -> Option<Self> {
         if std::env::var_os("REAL_REGISTRY").is_none() {
@@ -96,18 +117,26 @@ impl Setting {
             return None;
         }
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = OciRegistry::new(&host(), OciOptions::default().anonymous()).unwrap();
+        let registry = Arc::new(registry);
+        let images = Arc::<OciRegistry>::clone(&registry);
+        let folder = tempfile::tempdir().unwrap();
+        let relay = Relay::start(folder.path(), images, &RelayOptions::default()).unwrap();
+        let tooling = Tooling(Arc::clone(&registry));
         Some(Self {
-            registry: OciRegistry::new(&host(), OciOptions::default().anonymous()).unwrap(),
+            registry,
+            relay: relay.with_tooling(Arc::new(tooling)),
             log: Mutex::default(),
             stop: StopToken::default(),
             cancel_at: "no such line",
             at: None,
             folder: tempfile::tempdir().unwrap(),
+            _relay_folder: folder,
             _turn: turn,
         })
     }
 
-    pub(crate) fn job<T>(&self, work: impl FnOnce(&Job<'_>) -> T) -> T {
+    pub(crate) fn job<T>(&self, login: Option<&Login>, work: impl FnOnce(&Job<'_>) -> T) -> T {
         let log = |line: &str| {
             if line.contains(self.cancel_at) {
                 self.stop.stop(Interrupt::Canceled);
@@ -123,9 +152,10 @@ impl Setting {
         };
         work(&Job {
             folder: self.folder.path(),
+            kept: None,
             log: &log,
             stop: &self.stop,
-            access: &Access::default(),
+            login,
             started: &|_| {},
         })
     }
@@ -134,34 +164,34 @@ impl Setting {
         panic!("{error}\n{}", self.log.lock().unwrap())
     }
 
-    /// The digest that a tag has, if it is there.
-    pub(crate) fn digest(&self, tag: &str) -> Option<Digest> {
+    /// The image that has a tag now, and its manifest.
+    pub(crate) fn image(&self, tag: &str) -> Manifest {
         let reference = Reference::Tag(tag.parse().unwrap());
-        let descriptor = self.registry.resolve(&repository(), &reference).unwrap();
-        descriptor.map(|descriptor| descriptor.digest)
+        self.registry
+            .get_manifest(&repository(), &reference)
+            .unwrap()
     }
 
-    /// The image that has a tag now.
-    pub(crate) fn image(&self, tag: &str) -> ImageRef {
-        let image = ImageRef::new(host(), repository(), tag.parse().unwrap());
-        image.with_digest(self.digest(tag).unwrap_or_else(|| panic!("no tag {tag}")))
+    /// A manifest for one platform and its configuration, in the registry or the relay.
+    pub(crate) fn read(&self, manifest: &Manifest) -> (ImageManifest, ImageConfig) {
+        let Image::Manifest(manifest) = Image::read(manifest).unwrap() else {
+            panic!("an index")
+        };
+        let config = manifest.config();
+        let bytes = match self.relay.blob_file(&config.digest) {
+            Some(file) => fs::read(file).unwrap(),
+            None => self
+                .registry
+                .get_blob(&repository(), config, 1 << 20)
+                .unwrap(),
+        };
+        let config = ImageConfig::from_slice(&bytes).unwrap();
+        (manifest, config)
     }
 
-    /// An image's manifest and configuration, when it is for one platform.
-    pub(crate) fn manifest(&self, reference: &str) -> Option<(ImageManifest, ImageConfig)> {
-        let reference = match reference.parse() {
-            Ok(digest) => Reference::Digest(digest),
-            Err(_) => Reference::Tag(reference.parse().unwrap()),
-        };
-        let manifest = self.registry.get_manifest(&repository(), &reference);
-        let Image::Manifest(manifest) = Image::read(&manifest.unwrap()).unwrap() else {
-            return None;
-        };
-        let config = self
-            .registry
-            .get_blob(&repository(), manifest.config(), 1 << 20);
-        let config = ImageConfig::from_slice(&config.unwrap()).unwrap();
-        Some((manifest, config))
+    /// A manifest that was pushed.
+    pub(crate) fn pushed(&self, digest: &Digest) -> Manifest {
+        self.relay.manifest(digest).unwrap()
     }
 
     pub(crate) fn tags(&self) -> BTreeSet<String> {
@@ -171,26 +201,87 @@ impl Setting {
         }
     }
 
+    /// A login for an image, which is not to be there before, and how tools name the image.
+    fn login(&self, image: &Manifest) -> (Login, ImageRef) {
+        let login = self
+            .relay
+            .login_with_tooling(&repository(), std::slice::from_ref(image));
+        let host = login.authority().parse().unwrap();
+        let named = ImageRef::new(host, repository(), "12".parse().unwrap());
+        let named = named.with_digest(image.descriptor().digest);
+        (login, named)
+    }
+
     /// Scans an image; the report is beside what it says.
-    pub(crate) fn scan(&self, scanner: &dyn Scanner, image: &ImageRef) -> (ScanReport, PathBuf) {
-        let scan = self.job(|job| scanner.scan(image, job));
+    pub(crate) fn scan(&self, scanner: &dyn Scanner, image: &Manifest) -> (ScanReport, PathBuf) {
+        let scan = self.try_scan(scanner, image, None);
         let scan = scan.unwrap_or_else(|error| self.fail(&error));
         (scan.report, scan.path)
     }
 
+    /// Scans what a login for an image is asked for: the image, unless another is named.
+    pub(crate) fn try_scan(
+        &self,
+        scanner: &dyn Scanner,
+        image: &Manifest,
+        asked: Option<Digest>,
+    ) -> Result<Scan, ToolError> {
+        let (login, mut named) = self.login(image);
+        if let Some(digest) = asked {
+            named = named.with_digest(digest);
+        }
+        self.job(Some(&login), |job| scanner.scan(&named, job))
+    }
+
+    /// Patches an image as it is; what was pushed stays readable, and nothing of it is in the
+    /// registry.
     pub(crate) fn patch(
         &self,
         patcher: &dyn Patcher,
-        (original, platform): (&ImageRef, &str),
-        report: &std::path::Path,
-        target: &str,
-    ) -> Result<(), ToolError> {
+        (original, platform): (&Manifest, &str),
+        report: &Path,
+    ) -> Made {
+        self.patch_asked(patcher, (original, None, platform), report)
+    }
+
+    /// Patches what a login for an image is asked for: the image, unless another is named.
+    pub(crate) fn patch_asked(
+        &self,
+        patcher: &dyn Patcher,
+        (original, asked, platform): (&Manifest, Option<Digest>, &str),
+        report: &Path,
+    ) -> Made {
+        let tags = self.tags();
+        let (login, mut named) = self.login(original);
+        if let Some(digest) = asked {
+            named = named.with_digest(digest);
+        }
         let request = PatchRequest {
-            original,
+            original: &named,
             platform: &platform.parse().unwrap(),
             report,
-            target: &target.parse().unwrap(),
+            target: login.tag(),
         };
-        self.job(|job| patcher.patch(&request, job))
+        let ended = self.job(Some(&login), |job| patcher.patch(&request, job));
+        let pushed = login.pushed();
+        if let Some(manifest) = &pushed {
+            self.keep(manifest);
+        }
+        assert_eq!(self.tags(), tags, "the registry was written to");
+        Made { ended, pushed }
+    }
+
+    /// Keeps what was pushed, so that it can be read when its login is gone.
+    fn keep(&self, manifest: &Manifest) {
+        let document: Value = serde_json::from_slice(&manifest.bytes).unwrap();
+        let of = |name: &str| document[name].as_array().cloned().unwrap_or_default();
+        let digest = |descriptor: &Value| descriptor["digest"].as_str()?.parse().ok();
+        let blobs = of("layers");
+        let blobs = blobs.iter().chain([&document["config"]]);
+        self.relay.keep(blobs.filter_map(digest));
+        self.relay.keep([manifest.descriptor().digest]);
+        for child in of("manifests") {
+            self.keep(&self.pushed(&digest(&child).unwrap()));
+        }
     }
 }

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use cssc_core::Digest;
 use cssc_core::cycle::ScanOutcome;
 use cssc_core::scan::ScanVerdict;
-use cssc_engine::tool::{ImageRef, Scanner, Version};
+use cssc_engine::tool::{Scanner, Version};
 
-use crate::setting::{Setting, advisories, host, repository, trivy};
+use crate::setting::{Setting, advisories, trivy};
 
 #[test]
 fn it_is_new_enough_and_finds_what_the_image_was_made_with() {
     let Some(setting) = Setting::get() else {
         return;
     };
-    let version = setting.job(|job| trivy(&setting).check(job)).unwrap();
+    let version = setting.job(None, |job| trivy(&setting).check(job)).unwrap();
     assert_eq!(version, Some(Version(0, 76, 0)));
     let (report, _) = setting.scan(&trivy(&setting), &setting.image("12"));
     let scan = ScanOutcome::from(&report);
@@ -29,15 +30,17 @@ fn it_is_new_enough_and_finds_what_the_image_was_made_with() {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_told() {
+fn what_its_login_may_not_read_is_not_there() {
     let Some(setting) = Setting::get() else {
         return;
     };
-    let missing = ImageRef::new(host(), repository(), "13".parse().unwrap());
-    let error = setting
-        .job(|job| trivy(&setting).scan(&missing, job))
-        .unwrap_err();
-    assert!(error.is_retryable());
-    let text = error.to_string();
-    assert!(text.contains("ended with exit code 1: "), "{text}");
+    let missing: Digest = format!("sha256:{:064}", 7).parse().unwrap();
+    let other = setting.image("12-arm64").descriptor().digest;
+    for asked in [missing, other] {
+        let scan = setting.try_scan(&trivy(&setting), &setting.image("12"), Some(asked));
+        let error = scan.unwrap_err();
+        assert!(error.is_retryable());
+        let text = error.to_string();
+        assert!(text.contains("ended with exit code 1: "), "{text}");
+    }
 }

@@ -7,7 +7,7 @@
     reason = "a test may fail loudly, with small numbers"
 )]
 
-mod labels;
+mod images;
 mod reports;
 mod shards;
 mod world;
@@ -16,6 +16,7 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ fn expected_of_three() -> Vec<(String, RowStatus, RowStatus, String)> {
 fn what_a_patch_improves_is_published_and_nothing_else() {
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let cycle = world.cycle(&tools);
     assert_eq!(rows(&cycle), expected_of_three());
     assert_eq!(cycle.record().status(), Status::Succeeded);
@@ -121,7 +122,7 @@ fn without_a_state_file_it_does_the_same() {
     world.state = Box::new(MemoryState::default());
     world.settings.folder = Some(world.folder.path().join("work"));
     three_images(&world);
-    let cycle = world.cycle(&Tools::new(&world.registry));
+    let cycle = world.cycle(&Tools::new());
     assert_eq!(rows(&cycle), expected_of_three());
     let workflow = world.state.workflow("localhost:5000").unwrap().unwrap().id;
     let kept = world.state.current_cycle(workflow).unwrap().unwrap();
@@ -134,7 +135,7 @@ fn without_a_state_file_it_does_the_same() {
 fn the_report_of_a_clean_image_goes_at_once() {
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let reports = world
         .folder
         .path()
@@ -163,7 +164,7 @@ fn the_work_folder_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     world.cycle(&tools);
     let work = world.folder.path().join("state.db-work");
     let mode = fs::metadata(&work).unwrap().permissions().mode();
@@ -181,7 +182,7 @@ fn the_work_folder_is_private() {
 fn an_examination_takes_away_its_own_folder_alone() {
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     world.cycle(&tools);
     let work = world.folder.path().join("state.db-work/localhost_5000");
     let runs = work.join("runs");
@@ -205,7 +206,7 @@ fn an_examination_takes_away_its_own_folder_alone() {
 fn an_original_that_moved_is_patched_anew() {
     let world = World::new();
     world.push("old", &image(&["CVE-1"], &[], 0));
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     world.cycle(&tools);
     assert_eq!(world.tags(), ["old", "old-1"]);
     // The newest patch is clean, the new original is not.
@@ -225,7 +226,7 @@ fn the_platforms_of_an_index_are_patched_each_for_itself() {
     let (amd64, arm64) = (image(&["CVE-1"], &[], 0), image(&[], &[], 0).of("arm64"));
     world.push_index("multi", &[amd64, arm64]);
     let before = world.read("multi");
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let cycle = world.cycle(&tools);
     let row = cycle.rows().next().unwrap();
     assert_eq!(row.outcome, Some(ImageOutcome::Patched));
@@ -312,7 +313,7 @@ fn platforms_that_are_not_selected_stay_what_they_are() {
         [own, other]
     };
     world.push_index("multi", &index(&["CVE-1"]));
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     world.cycle(&tools);
     let before = world.read("multi-1");
     assert_eq!(world.tags(), ["multi", "multi-1"]);
@@ -365,7 +366,7 @@ fn a_platform_that_cannot_be_patched_is_kept() {
     );
     world.push_index("multi", &[amd64, arm64]);
     let before = world.read("multi");
-    let cycle = world.cycle(&Tools::new(&world.registry));
+    let cycle = world.cycle(&Tools::new());
     let row = cycle.rows().next().unwrap();
     assert_eq!(row.outcome, Some(ImageOutcome::Vulnerable));
     assert_eq!(row.reason.unwrap().code, "nothing-fixed");
@@ -383,7 +384,7 @@ fn one_manifest_is_patched_once_for_all_its_tags() {
     for tag in ["3.11", "3.11.4", "latest"] {
         world.push(tag, &image(&["CVE-1"], &[], 0));
     }
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let cycle = world.cycle(&tools);
     assert_eq!(tools.calls.load(Ordering::Relaxed), 3, "scan, patch, scan");
     let patched: Vec<String> = cycle
@@ -427,7 +428,7 @@ fn what_is_no_image_is_left_out() {
         .registry
         .put_manifest(&python(), &reference, &manifest)
         .unwrap();
-    let cycle = world.cycle(&Tools::new(&world.registry));
+    let cycle = world.cycle(&Tools::new());
     assert_eq!(cycle.record().status(), Status::Succeeded);
     let summary = cycle.summary();
     assert_eq!((summary.images, summary.left_out), (3, 1));
@@ -447,7 +448,7 @@ fn a_foreign_floating_tag_stays() {
     let foreign = image(&["CVE-1"], &["CVE-3"], 0).of("arm64");
     world.push("old-patched", &foreign);
     let before = world.read("old-patched");
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let cycle = world.cycle(&tools);
     let row = cycle.rows().next().unwrap();
     assert_eq!(row.outcome, Some(ImageOutcome::Vulnerable));
@@ -467,7 +468,7 @@ fn a_foreign_floating_tag_stays() {
 fn a_cycle_can_stop_short() {
     let mut world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     for (until, patches) in [(Until::Scan, 0), (Until::Verify, 2)] {
         world.settings.cycle.until = Some(until);
         let cycle = world.cycle(&tools);
@@ -486,7 +487,7 @@ fn without_verification_every_patch_is_published() {
     world.settings.cycle.verify = false;
     world.convention = "floating";
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     for _ in 0..2 {
         let cycle = world.cycle(&tools);
         assert_eq!(rows(&cycle)[2].3, "python:stubborn-patched");
@@ -512,7 +513,7 @@ fn killed_again_and_again_it_goes_on_where_it_stopped() {
         let mut world = World::new();
         world.settings.cycle.jobs = NonZeroU32::new(jobs).unwrap();
         three_images(&world);
-        let tools = Tools::new(&world.registry);
+        let tools = Tools::new();
         let mut call = 0;
         let cycle = loop {
             call += 1;
@@ -521,7 +522,12 @@ fn killed_again_and_again_it_goes_on_where_it_stopped() {
             let mut left = call % 8;
             let killed = catch_unwind(AssertUnwindSafe(|| {
                 world.run(&tools, &StopToken::default(), &mut |event| {
-                    let is_over = matches!(event, RunnerEvent::Ended { .. });
+                    // When its last step is done the cycle has ended; the next is another one.
+                    let is_over = match event {
+                        RunnerEvent::Ended { .. } => true,
+                        RunnerEvent::Done { cycle, .. } => cycle.has_ended(),
+                        _ => false,
+                    };
                     assert!(left != 0 || is_over, "the process dies");
                     left -= i32::from(!is_over);
                 })
@@ -546,7 +552,7 @@ fn a_tool_that_panics_fails_its_step_alone() {
     three_images(&world);
     let tools = Tools {
         panics_at: Some(0),
-        ..Tools::new(&world.registry)
+        ..Tools::new()
     };
     let cycle = world.cycle(&tools);
     let summary = cycle.summary();
@@ -563,7 +569,7 @@ fn canceled_from_elsewhere_it_ends_and_stays_so() {
     three_images(&world);
     let tools = Tools {
         hangs: true,
-        ..Tools::new(&world.registry)
+        ..Tools::new()
     };
     let elsewhere = SqliteState::open(world.folder.path().join("state.db")).unwrap();
     let mut canceled = false;
@@ -582,7 +588,7 @@ fn canceled_from_elsewhere_it_ends_and_stays_so() {
     assert_eq!(cycle.summary().canceled, 3);
     world.leaves_nothing_behind();
     // The next cycle is another one.
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let next = world.cycle(&tools);
     assert_ne!(next.record().id(), cycle.record().id());
     assert_eq!(rows(&next), expected_of_three());
@@ -594,7 +600,7 @@ fn stopped_it_gives_its_work_back() {
     three_images(&world);
     let hanging = Tools {
         hangs: true,
-        ..Tools::new(&world.registry)
+        ..Tools::new()
     };
     let stop = StopToken::default();
     let cycle = world.run(&hanging, &stop, &mut |event| {
@@ -603,7 +609,7 @@ fn stopped_it_gives_its_work_back() {
         }
     });
     assert!(!cycle.has_ended());
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let stopped = cycle.record().id();
     let cycle = world.cycle(&tools);
     assert_eq!(cycle.record().id(), stopped);
@@ -617,7 +623,7 @@ fn a_cycle_that_goes_on_with_another_database_compares_scans_with_the_same_one()
     for (days, scans) in [(0, 1), (1, 2)] {
         let world = World::new();
         image(&["CVE-1"], &[], 0).push(&world.registry, Some(&"3.11".parse().unwrap()));
-        let tools = Tools::new(&world.registry);
+        let tools = Tools::new();
         let stop = StopToken::default();
         world.run(&tools, &stop, &mut |event| match event {
             RunnerEvent::Done { assignment, .. } if assignment.step.kind() == StepKind::Patch => {
@@ -628,7 +634,7 @@ fn a_cycle_that_goes_on_with_another_database_compares_scans_with_the_same_one()
         assert_eq!(tools.prepared.into_inner(), 1);
         let tools = Tools {
             database: chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(days),
-            ..Tools::new(&world.registry)
+            ..Tools::new()
         };
         let cycle = world.cycle(&tools);
         assert_eq!(cycle.summary().patched, 1);
@@ -641,7 +647,7 @@ fn a_cycle_that_goes_on_with_another_database_compares_scans_with_the_same_one()
 fn one_runner_at_a_time() {
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     world.cycle(&tools);
     let elsewhere = SqliteState::open(world.folder.path().join("state.db")).unwrap();
     let id = elsewhere.workflow("localhost:5000").unwrap().unwrap().id;
@@ -659,7 +665,7 @@ fn one_runner_at_a_time() {
 fn served_it_runs_when_its_time_has_come_and_when_asked() {
     let world = World::new();
     three_images(&world);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     // A runner was here in January and has not looked since.
     let january = "2024-01-04T00:00:00Z".parse().unwrap();
     let id = world
@@ -756,7 +762,7 @@ fn a_checkpoint_in_the_future_is_brought_back() {
     let world = World::new();
     let ahead = "2124-01-04T00:00:00Z".parse().unwrap();
     world.state.add_workflow("localhost:5000", ahead).unwrap();
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let policy = || -> Result<Workflow, PolicyReadError> { Ok(world.workflow()) };
     let (stop, monitor) = (StopToken::default(), Monitor::default());
     world.with_runner(&tools, &policy, |runner| {
@@ -775,12 +781,13 @@ fn a_checkpoint_in_the_future_is_brought_back() {
 #[test]
 fn a_repository_that_refuses_is_not_asked_again() {
     let world = World::new();
-    let asked = AtomicU32::new(0);
-    let registry = Listed(|| {
-        asked.fetch_add(1, Ordering::Relaxed);
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    let registry: Arc<dyn RegistryClient> = Arc::new(Listed(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
         Listing::Unavailable(ListingError::new(UnavailableKind::Unauthorized, "401"))
-    });
-    let tools = Tools::new(&world.registry);
+    }));
+    let tools = Tools::new();
     let policy = || -> Result<Workflow, PolicyReadError> { Ok(world.workflow()) };
     let cycle = world.with_runner(&tools, &policy, |runner| {
         let runner = Runner {
@@ -801,7 +808,7 @@ fn a_repository_that_refuses_is_not_asked_again() {
 fn a_listing_that_takes_too_long_fails_the_plan() {
     let mut world = World::new();
     world.settings.list = ListOptions::default().timeout(Duration::ZERO);
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let policy = || -> Result<Workflow, PolicyReadError> { Ok(world.workflow()) };
     let cycle = world.with_runner(&tools, &policy, |runner| {
         let stop = StopToken::default();
@@ -902,8 +909,9 @@ fn cost_of_ten_thousand_images() {
         world.settings.cycle.settings.limit = Some(ImageLimit::NONE);
         let names: Vec<String> = (0..count).map(|number| format!("t{number}x")).collect();
         let tags = cssc_core::tags::TagSet::new(&names).unwrap();
-        let registry = Listed(|| Listing::Found(tags.clone()));
-        let tools = Tools::new(&world.registry);
+        let registry: Arc<dyn RegistryClient> =
+            Arc::new(Listed(move || Listing::Found(tags.clone())));
+        let tools = Tools::new();
         let policy = || -> Result<Workflow, PolicyReadError> { Ok(world.workflow()) };
         let begin = std::time::Instant::now();
         let cycle = world.with_runner(&tools, &policy, |runner| {

@@ -5,7 +5,7 @@ use cssc_engine::workflow::report;
 
 use super::world::{Tools, World, image};
 
-fn report_of_next_cycle(world: &World, tools: &Tools<'_>) -> CycleReport {
+fn report_of_next_cycle(world: &World, tools: &Tools) -> CycleReport {
     let cycle = world.cycle(tools);
     let workflow = world.state.workflow("localhost:5000").unwrap().unwrap().id;
     let kept = world.state.report(cycle.record().id()).unwrap().unwrap();
@@ -18,7 +18,7 @@ fn a_finding_is_open_since_the_cycle_that_found_it() {
     let mut world = World::new();
     world.settings.cycle.until = Some(Until::Scan);
     world.push("old", &image(&["CVE-1"], &[], 0));
-    let tools = Tools::new(&world.registry);
+    let tools = Tools::new();
     let first = report_of_next_cycle(&world, &tools);
     let since = first.images()[0].open_since();
     assert_eq!(since, first.images()[0].row.scan_date);

@@ -3,25 +3,28 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use cssc_core::cycle::{Cause, CycleOptions, candidate_of};
+use cssc_core::cycle::{Cause, CycleOptions};
 use cssc_core::{Cycle, Dialect, Listing, Registry, Repository, Tag, Workflow};
 use cssc_engine::policy_source::{PolicyReadError, PolicySource};
 use cssc_engine::runner::{Runner, RunnerEvent, RunnerSettings};
 use cssc_engine::state::{SqliteState, State};
 use cssc_engine::tool::{
-    Access, ImageRef, Job, PatchRequest, Patcher, Scan, Scanner, StopToken, ToolError, Version,
+    ImageRef, Job, PatchRequest, Patcher, Scan, Scanner, StopToken, ToolError, Version,
 };
-use cssc_registry::{Descriptor, Digest, LayoutRegistry, Manifest, Reference, RegistryClient};
+use cssc_registry::{
+    Credential, Descriptor, Digest, LayoutRegistry, Manifest, OciOptions, OciRegistry, Reference,
+    RegistryClient,
+};
 use serde_json::{Value, json};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// An image whose history says what is wrong with it: findings that a patch fixes, findings that
+/// An image that says what is wrong with it: findings that a patch fixes, findings that
 /// no patch fixes although a fixed version is known, and how often it was patched.
 pub(crate) struct Image {
     pub(crate) architecture: &'static str,
@@ -48,50 +51,43 @@ impl Image {
         }
     }
 
-    /// Stores the image under a tag or, without one, its digest.
-    pub(crate) fn push(&self, registry: &LayoutRegistry, tag: Option<&Tag>) -> Descriptor {
-        let layers: Vec<Digest> = (0..=self.patched)
-            .map(|number| format!("sha256:{number:064}").parse().unwrap())
-            .collect();
-        let config = json!({
-            "architecture": self.architecture, "os": "linux", "config": {"Cmd": ["sh"]},
-            "history": [{
-                "fixable": self.fixable, "stubborn": self.stubborn, "patched": self.patched,
-            }],
-            "rootfs": {"type": "layers", "diff_ids": layers},
-        });
-        let config = config.to_string();
-        registry.put_blob(&python(), config.as_bytes()).unwrap();
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
-            "config": Descriptor::of("application/vnd.oci.image.config.v1+json", config.as_bytes()),
-            "annotations": {"org.opencontainers.image.title": "kept"},
-        });
-        let manifest = Manifest {
-            media_type: MANIFEST.to_owned(),
-            bytes: manifest.to_string().into_bytes(),
-        };
-        let descriptor = manifest.descriptor();
-        let reference = match tag {
-            Some(tag) => Reference::Tag(tag.clone()),
-            None => Reference::Digest(descriptor.digest.clone()),
-        };
-        registry
-            .put_manifest(&python(), &reference, &manifest)
-            .unwrap();
-        descriptor
+    /// What is wrong with it, as a layer or the environment of its configuration says it.
+    fn state(&self) -> Value {
+        json!({"fixable": self.fixable, "stubborn": self.stubborn, "patched": self.patched})
     }
 
-    pub(crate) fn read(registry: &LayoutRegistry, digest: &Digest) -> Self {
-        let manifest = registry
-            .get_manifest(&python(), &Reference::Digest(digest.clone()))
-            .unwrap();
-        let manifest: Value = serde_json::from_slice(&manifest.bytes).unwrap();
-        let config = serde_json::from_value(manifest["config"].clone()).unwrap();
-        let config = registry.get_blob(&python(), &config, 1 << 20).unwrap();
-        let config: Value = serde_json::from_slice(&config).unwrap();
-        let told = &config["history"][0];
-        let words = |key: &str| serde_json::from_value(told[key].clone()).unwrap();
+    /// Stores the image under a tag or, without one, its digest.
+    pub(crate) fn push(&self, registry: &dyn RegistryClient, tag: Option<&Tag>) -> Descriptor {
+        let layers = (0..=self.patched).map(|number| layer(registry, &number.to_string()));
+        let layers: Vec<Descriptor> = layers.collect();
+        let config = json!({
+            "architecture": self.architecture, "os": "linux",
+            "config": {"Cmd": ["sh"], "Env": [format!("{STATE}={}", self.state())]},
+            "history": layers.iter().map(|_| json!({})).collect::<Vec<_>>(),
+        });
+        store(registry, tag, config, &layers)
+    }
+
+    /// Stores the image as a patch of another one: with a layer on top that says what it is.
+    fn push_on(&self, registry: &dyn RegistryClient, original: &ImageRef, tag: &Tag) {
+        let (config, mut layers) = parts(registry, original.digest().unwrap());
+        layers.push(layer(registry, &self.state().to_string()));
+        store(registry, Some(tag), config, &layers);
+    }
+
+    pub(crate) fn read(registry: &dyn RegistryClient, digest: &Digest) -> Self {
+        let (config, layers) = parts(registry, digest);
+        let said = |layer: &Descriptor| {
+            let text = registry.get_blob(&python(), layer, 1 << 20).unwrap();
+            let state = serde_json::from_slice::<Value>(&text).unwrap();
+            state.is_object().then_some(state)
+        };
+        let of_config = || {
+            let entry = config["config"]["Env"][0].as_str().unwrap();
+            serde_json::from_str(&entry[STATE.len() + 1..]).unwrap()
+        };
+        let state = layers.iter().rev().find_map(said).unwrap_or_else(of_config);
+        let words = |key: &str| serde_json::from_value(state[key].clone()).unwrap();
         Self {
             architecture: match config["architecture"].as_str() {
                 Some("arm64") => "arm64",
@@ -99,13 +95,69 @@ impl Image {
             },
             fixable: words("fixable"),
             stubborn: words("stubborn"),
-            patched: serde_json::from_value(told["patched"].clone()).unwrap(),
+            patched: serde_json::from_value(state["patched"].clone()).unwrap(),
         }
     }
 }
 
-pub(crate) struct Tools<'a> {
-    pub(crate) registry: &'a LayoutRegistry,
+/// The variable of an image that says what is wrong with it.
+const STATE: &str = "STATE";
+
+fn layer(registry: &dyn RegistryClient, text: &str) -> Descriptor {
+    registry.put_blob(&python(), text.as_bytes()).unwrap();
+    Descriptor::of("application/vnd.oci.image.layer.v1.tar", text.as_bytes())
+}
+
+/// The configuration and the layers of a manifest.
+fn parts(registry: &dyn RegistryClient, digest: &Digest) -> (Value, Vec<Descriptor>) {
+    let reference = Reference::Digest(digest.clone());
+    let manifest = registry.get_manifest(&python(), &reference).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest.bytes).unwrap();
+    let config = serde_json::from_value(manifest["config"].clone()).unwrap();
+    let config = registry.get_blob(&python(), &config, 1 << 20).unwrap();
+    let layers = serde_json::from_value(manifest["layers"].clone()).unwrap();
+    (serde_json::from_slice(&config).unwrap(), layers)
+}
+
+fn store(
+    registry: &dyn RegistryClient,
+    tag: Option<&Tag>,
+    mut config: Value,
+    layers: &[Descriptor],
+) -> Descriptor {
+    let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.digest).collect();
+    config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+    let config = config.to_string();
+    registry.put_blob(&python(), config.as_bytes()).unwrap();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "layers": layers,
+        "config": Descriptor::of("application/vnd.oci.image.config.v1+json", config.as_bytes()),
+        "annotations": {"org.opencontainers.image.title": "kept"},
+    });
+    let manifest = Manifest {
+        media_type: MANIFEST.to_owned(),
+        bytes: manifest.to_string().into_bytes(),
+    };
+    let descriptor = manifest.descriptor();
+    let reference = match tag {
+        Some(tag) => Reference::Tag(tag.clone()),
+        None => Reference::Digest(descriptor.digest.clone()),
+    };
+    registry
+        .put_manifest(&python(), &reference, &manifest)
+        .unwrap();
+    descriptor
+}
+
+/// The relay, as a tool reaches it.
+pub(crate) fn relay(job: &Job<'_>) -> OciRegistry {
+    let login = job.login.unwrap();
+    let credential = Credential::password(login.user(), login.password());
+    let options = OciOptions::default().credential(credential);
+    OciRegistry::new(&login.authority().parse().unwrap(), options).unwrap()
+}
+
+pub(crate) struct Tools {
     pub(crate) calls: AtomicU32,
     pub(crate) patches: Mutex<BTreeMap<String, u32>>,
     /// The call on which the tool panics, if any.
@@ -118,10 +170,9 @@ pub(crate) struct Tools<'a> {
     pub(crate) prepared: AtomicU32,
 }
 
-impl<'a> Tools<'a> {
-    pub(crate) fn new(registry: &'a LayoutRegistry) -> Self {
+impl Tools {
+    pub(crate) fn new() -> Self {
         Self {
-            registry,
             calls: AtomicU32::new(0),
             patches: Mutex::default(),
             panics_at: None,
@@ -131,8 +182,8 @@ impl<'a> Tools<'a> {
         }
     }
 
-    pub(crate) fn image(&self, image: &ImageRef) -> Image {
-        Image::read(self.registry, image.digest().unwrap())
+    pub(crate) fn image(image: &ImageRef, job: &Job<'_>) -> Image {
+        Image::read(&relay(job), image.digest().unwrap())
     }
 
     pub(crate) fn call(&self, job: &Job<'_>) {
@@ -144,7 +195,7 @@ impl<'a> Tools<'a> {
     }
 }
 
-impl Scanner for Tools<'_> {
+impl Scanner for Tools {
     fn name(&self) -> &'static str {
         "fake"
     }
@@ -165,7 +216,7 @@ impl Scanner for Tools<'_> {
     fn scan(&self, image: &ImageRef, job: &Job<'_>) -> Result<Scan, ToolError> {
         self.call(job);
         job.log.line(&format!("scanning {}", image.by_tag()));
-        let image = self.image(image);
+        let image = Self::image(image, job);
         let findings: Vec<Value> = image
             .fixable
             .into_iter()
@@ -183,7 +234,7 @@ impl Scanner for Tools<'_> {
     }
 }
 
-impl Patcher for Tools<'_> {
+impl Patcher for Tools {
     fn name(&self) -> &'static str {
         "fake"
     }
@@ -200,13 +251,13 @@ impl Patcher for Tools<'_> {
         let mut patches = self.patches.lock().unwrap();
         let times = patches.entry(name).or_default();
         *times += 1;
-        let image = self.image(original);
+        let image = Self::image(original, job);
         let result = Image {
             fixable: Vec::new(),
             patched: image.patched + *times,
             ..image
         };
-        result.push(self.registry, Some(request.target));
+        result.push_on(&relay(job), original, request.target);
         Ok(())
     }
 }
@@ -313,26 +364,26 @@ impl World {
 
     pub(crate) fn with_runner<T>(
         &self,
-        tools: &Tools<'_>,
+        tools: &Tools,
         policy: &dyn PolicySource,
         work: impl FnOnce(&Runner<'_>) -> T,
     ) -> T {
         let host: Registry = "localhost:5000".parse().unwrap();
         work(&Runner {
             state: &*self.state,
-            registry: &self.registry,
+            registry: &self.client(),
             host: &host,
             policy,
             scanner: tools,
             patchers: tools,
-            access: &Access::default(),
+            tooling: None,
             settings: &self.settings,
         })
     }
 
     pub(crate) fn run(
         &self,
-        tools: &Tools<'_>,
+        tools: &Tools,
         stop: &StopToken,
         on_event: &mut dyn FnMut(RunnerEvent<'_>),
     ) -> Cycle {
@@ -342,18 +393,19 @@ impl World {
         })
     }
 
-    pub(crate) fn cycle(&self, tools: &Tools<'_>) -> Cycle {
+    pub(crate) fn cycle(&self, tools: &Tools) -> Cycle {
         self.run(tools, &StopToken::default(), &mut |_| ())
     }
 
+    pub(crate) fn client(&self) -> Arc<dyn RegistryClient> {
+        Arc::new(self.registry.clone())
+    }
+
     pub(crate) fn leaves_nothing_behind(&self) {
-        for tag in self.tags() {
-            let parsed: Tag = tag.parse().unwrap();
-            assert_eq!(candidate_of(parsed.borrowed()), None, "{tag}");
-        }
         let work = self.folder.path().join("state.db-work/localhost_5000");
         assert!(!work.join("runs").exists());
         assert!(!work.join("reports").exists());
+        assert!(!work.join("relay").exists());
     }
 }
 

@@ -1,8 +1,8 @@
 """What the stand-ins for Trivy and Copa share.
 
 They speak the arguments and formats of the real tools, read and write images in a real
-registry, and fail on demand. The newest entry of its history says what a scan of an image finds, in
-words:
+registry, and fail on demand. The layer that a patch adds, or else the variable STANDIN of the image,
+says what a scan of it finds, in words:
 
     CVE-1=2.0     a finding that version 2.0 fixes, and a patch with it
     CVE-2=        a finding that nothing fixes
@@ -156,10 +156,28 @@ class Image:
         }
 
 
-def words(config):
-    """What an image says of itself: a patch adds to its history and leaves all else as it is."""
-    history = config.get("history") or [{}]
-    return history[-1].get("comment", "").split()
+# How the layer of a patch begins.
+LAYER = b"standin:"
+
+
+def patch_layer(content):
+    """The layer of a patch, after which a scan finds what these words say."""
+    return LAYER + " ".join(content).encode() + b"\n" + bytes(2048)
+
+
+def words(image, manifest, config):
+    """What an image says of itself."""
+    for layer in reversed(manifest.get("layers", [])):
+        if layer["size"] < 1 << 16:
+            content, _ = image.request("GET", f"blobs/{layer['digest']}")
+            if content.startswith(LAYER):
+                return content[len(LAYER) :].partition(b"\n")[0].decode().split()
+    variables = config.get("config", {}).get("Env") or []
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        if name == "STANDIN":
+            return value.split()
+    return []
 
 
 def findings(content):

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use chrono::{DateTime, Utc};
 use cssc_core::Cycle;
 use cssc_core::cycle::{
-    Assignment, Cause, Comparison, CycleId, CycleImage, CycleOptions, CyclePlatform, CycleReport,
-    DiscardOutcome, NextStep, PatchOutcome, PlanOutcome, PublishOutcome, RunId, ScanOutcome,
-    Status, Step, StepOutcome, Task, VerifyOutcome,
+    Assignment, Cause, Comparison, CopyOutcome, CycleId, CycleImage, CycleOptions, CyclePlatform,
+    CycleReport, NextStep, PatchOutcome, PlanOutcome, PublishOutcome, RunId, ScanOutcome, Status,
+    Step, StepOutcome, Task, VerifyOutcome,
 };
 use cssc_core::plan::ImageLimit;
 use cssc_core::scan::{ScanSkip, ScanVerdict};
@@ -51,7 +51,6 @@ fn image(number: u32) -> CycleImage {
             platform: "linux/amd64".parse().unwrap(),
             digest: digest(number),
             patch: None,
-            candidate: None,
             size: 0,
         }],
         unselected: Vec::new(),
@@ -146,8 +145,9 @@ fn succeed(state: &dyn State, cycle: &mut Cycle) -> Option<RunId> {
             }
             .into()
         }
-        Step::Publish(_) => PublishOutcome::Published(digest(1_000_002)).into(),
-        _ => DiscardOutcome::Removed.into(),
+        Step::Copy(_) => CopyOutcome::Copied(digest(1_000_002)).into(),
+        Step::Publish(_) => PublishOutcome::Published.into(),
+        step => unreachable!("{step:?}"),
     };
     cycle.report(&run, attempt, outcome, at(3)).unwrap();
     state.record(&cycle.take_changes()).unwrap();

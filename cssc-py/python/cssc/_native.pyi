@@ -22,6 +22,7 @@ from cssc.cycle import (
     CycleImage,
     NextStep,
     Patcher,
+    PublishOutcome,
     RecordChange,
     ScanOutcome,
     StatusRow,
@@ -99,6 +100,10 @@ class Client:
     @property
     def registry(self) -> str: ...
     def tags(self, repository: str, /) -> Optional[List[str]]: ...
+    def digest(self, repository: str, reference: str, /) -> Optional[str]: ...
+    def publish(
+        self, repository: str, tag: str, digest: str, /, *, replaces: Optional[str] = None
+    ) -> PublishOutcome: ...
     def plan(
         self, policy: Union[Policy, PolicySource], /, *, dialect: str = "documented", limit: Optional[int] = ...
     ) -> Plan: ...
@@ -215,7 +220,9 @@ class Cycle:
         interruptions: int = 10,
         verify: bool = True,
         test: bool = False,
+        allow_config: Sequence[str] = (),
         attach: Attach = "never",
+        sign: bool = False,
         until: Optional[Until] = None,
         adopt: bool = False,
         patcher: Optional[Patcher] = None,
@@ -236,6 +243,7 @@ class Cycle:
     def report(
         self, run: str, attempt: int, outcome: StepOutcome, now: datetime.datetime
     ) -> None: ...
+    def recover(self, now: datetime.datetime, /) -> None: ...
     def cancel(self, now: datetime.datetime, /) -> int: ...
     def take_changes(self) -> List[RecordChange]: ...
     def rows(self, *, run_status: Optional[str] = None) -> List[StatusRow]: ...

@@ -19,25 +19,30 @@ __all__ = [
     "Attach",
     "AttestOutcome",
     "AttestStep",
+    "BegunPublication",
     "ChangedCycle",
     "ChangedPlan",
     "ChangedRun",
     "Comparison",
     "Convention",
+    "CopyContent",
+    "CopyOutcome",
+    "CopyStep",
     "CycleImage",
     "CyclePlatform",
-    "DiscardOutcome",
-    "DiscardStep",
     "Evidence",
-    "Exchange",
     "Failure",
+    "FailureCode",
     "Finding",
     "ImageMismatch",
     "LatestPatch",
     "LeftOut",
+    "LeftOutReason",
+    "ManifestReplacement",
     "NextStep",
     "Outcome",
     "PatchOutcome",
+    "PatchRefusal",
     "PatchStep",
     "Patcher",
     "PinnedPolicy",
@@ -45,7 +50,6 @@ __all__ = [
     "PlanStep",
     "PlatformPatch",
     "PlatformRow",
-    "PublishContent",
     "PublishOutcome",
     "PublishStep",
     "RecordChange",
@@ -57,11 +61,14 @@ __all__ = [
     "ScanStep",
     "Settings",
     "SeverityWord",
+    "SignOutcome",
+    "SignStep",
     "StatusRow",
     "Step",
     "StepOutcome",
     "TestOutcome",
     "TestStep",
+    "Unsupported",
     "Until",
     "VerifyOutcome",
     "VerifyStep",
@@ -79,6 +86,7 @@ SeverityWord = Literal["critical", "high", "medium", "low", "unknown"]
 Outcome = Literal[
     "patched", "clean", "vulnerable", "end-of-life", "unsupported", "failed", "canceled", "left-out"
 ]
+FailureCode = Literal["relay-full", "relay-not-reached"]
 RunStatus = Literal["Queued", "Running", "Succeeded", "Failed", "Skipped", "Canceled", "Unknown"]
 
 
@@ -103,13 +111,11 @@ class _CyclePlatform(TypedDict):
 class CyclePlatform(_CyclePlatform, total=False):
     """A platform of an image: the original's manifest for it, and the newest patch's.
 
-    ``size`` is that of the compressed layers in bytes; ``candidate`` is the tag of an earlier
-    candidate that the registry would not delete, to be used again.
+    ``size`` is that of the compressed layers in bytes.
     """
 
     size: int
     patch: PlatformPatch
-    candidate: str
 
 
 class _LatestPatch(TypedDict):
@@ -141,15 +147,36 @@ class CycleImage(_CycleImage, total=False):
     latestPatch: LatestPatch
 
 
-class LeftOut(TypedDict):
-    """What a policy names or matches and a cycle does not take care of.
+class _Skipped(TypedDict):
+    skipped: Literal["base-missing", "exhausted", "tag-too-long"]
 
-    ``reason`` is ``notFound``, or an object of one field: ``skipped``, ``unavailable`` or ``notAnImage``.
-    """
+
+class _ListingError(TypedDict):
+    kind: Literal["transient", "unauthorized", "permanent"]
+    message: str
+
+
+class _Unavailable(TypedDict):
+    unavailable: _ListingError
+
+
+class _NotAnImage(TypedDict):
+    notAnImage: str
+
+
+# There is no such tag; it cannot be patched; it could not be read; it stands for something else
+# than a container image; the workflow takes care of none of its platforms.
+LeftOutReason = Union[
+    Literal["notFound", "platformNotSelected"], _Skipped, _Unavailable, _NotAnImage
+]
+
+
+class LeftOut(TypedDict):
+    """What a policy names or matches and a cycle does not take care of."""
 
     repository: str
     tag: str
-    reason: Union[str, Dict[str, Any]]
+    reason: LeftOutReason
 
 
 class PinnedPolicy(TypedDict):
@@ -194,8 +221,15 @@ class _Skip(TypedDict):
     skip: Literal["end-of-service-life", "no-vulnerability"]
 
 
+_NoOsPackages = TypedDict("_NoOsPackages", {"no-os-packages": str})
+_NoPackages = TypedDict("_NoPackages", {"no-packages": str})
+
+# Why an image cannot be judged; some name the family of its operating system.
+Unsupported = Union[Literal["unknown-os", "windows"], _NoOsPackages, _NoPackages]
+
+
 class _Unsupported(TypedDict):
-    unsupported: Union[str, Dict[str, str]]
+    unsupported: Unsupported
 
 
 # The image needs a patch, needs none, or cannot be judged.
@@ -218,8 +252,62 @@ class Comparison(TypedDict):
     evidence: Evidence
 
 
-# What shows that a candidate is another image than the original: `layers`, or an object of one field.
-ImageMismatch = Union[str, Dict[str, Any]]
+class _Changed(TypedDict):
+    before: str
+    candidate: str
+
+
+class _ChangedField(TypedDict):
+    field: str
+    original: str
+    candidate: str
+
+
+class _Gone(TypedDict):
+    count: int
+    package: str
+
+
+_FromTo = TypedDict("_FromTo", {"package": str, "from": str, "to": str})
+
+
+class _Downgrade(_FromTo, total=False):
+    architecture: str
+
+
+@final
+class _OtherOs(TypedDict):
+    os: _Changed
+
+
+@final
+class _OtherArchitecture(TypedDict):
+    architecture: _Changed
+
+
+@final
+class _OtherPlatform(TypedDict):
+    platform: _ChangedField
+
+
+@final
+class _OtherConfig(TypedDict):
+    config: str
+
+
+_PackagesGone = TypedDict("_PackagesGone", {"packages-gone": _Gone})
+_PackageDowngraded = TypedDict("_PackageDowngraded", {"package-downgraded": _Downgrade})
+
+# What shows that a candidate is another image than the original.
+ImageMismatch = Union[
+    _OtherOs,
+    _OtherArchitecture,
+    _OtherPlatform,
+    _OtherConfig,
+    Literal["no-packages"],
+    _PackagesGone,
+    _PackageDowngraded,
+]
 
 
 # --- Steps: what is to be done now. ---
@@ -244,10 +332,11 @@ class _PlanStep(_Assignment):
 class PlanStep(_PlanStep, total=False):
     """Read the policy, list the tags, make the plan, and pin what the tags of it stand for.
 
-    ``platforms`` are those to take care of; all, where neither this nor the workflow says.
+    ``platforms`` are those to take care of; all, where neither this nor the workflow says. ``only``
+    are the images to take of those that the policy selects, `python` or `python:3.11`; all, where
+    none is named.
     """
 
-    endedCycles: List[str]
     patcher: Patcher
     platforms: List[str]
     only: List[str]
@@ -261,7 +350,14 @@ class ScanStep(_Assignment):
     tag: str
     digest: str
     platform: str
-    isPatch: bool
+
+
+class BegunPublication(TypedDict):
+    """A publication that was begun: the patch tag, and what it was to stand for."""
+
+    repository: str
+    tag: str
+    digest: str
 
 
 class _PatchStep(_Assignment):
@@ -272,17 +368,17 @@ class _PatchStep(_Assignment):
     image: str
     manifest: str
     platform: str
-    candidate: str
     patcher: Patcher
 
 
 class PatchStep(_PatchStep, total=False):
-    """Patch ``manifest``, one platform of ``original``, and push the result as ``candidate``.
+    """Patch ``manifest``, one platform of ``original``. What is made is judged before it is copied.
 
-    Where one of the tags ``published`` holds what this cycle has made already, that is the candidate.
+    ``image`` is what the tag of the original stands for: this manifest, or an index with it. Where
+    one of ``begun`` was published, that is the candidate. ``previous`` is the patch before.
     """
 
-    published: List[str]
+    begun: List[BegunPublication]
     previous: str
 
 
@@ -291,17 +387,22 @@ class _Candidate(_Assignment):
     original: str
     manifest: str
     platform: str
-    candidate: str
     digest: str
 
 
-class VerifyStep(_Candidate):
-    """Find out whether a candidate is still the same image, and better than what was ``scanned``."""
-
+class _VerifyStep(_Candidate):
     step: Literal["verify"]
     scanned: List[str]
-    patcher: Patcher
     keepsReport: bool
+
+
+class VerifyStep(_VerifyStep, total=False):
+    """Find out whether a candidate is still the same image, and better than what was ``scanned``.
+
+    ``allowConfig`` is what of the configuration may be another than the original's.
+    """
+
+    allowConfig: List[str]
 
 
 class TestStep(_Candidate):
@@ -310,34 +411,25 @@ class TestStep(_Candidate):
     step: Literal["test"]
 
 
-class _AttestStep(_Candidate):
-    step: Literal["attest"]
-    cycle: str
-    patcher: Patcher
-    attach: Attach
-
-
-class AttestStep(_AttestStep, total=False):
-    """Attach to a candidate what is known of it; ``policy`` is the digest of the policy."""
-
-    policy: str
-
-
 @final
 class _Manifest(TypedDict):
     manifest: str
 
 
-class Exchange(TypedDict):
-    """A manifest of an index, and the one that takes its place."""
+class ManifestReplacement(TypedDict):
+    """A manifest in the index of an original, and the one that takes its place."""
 
     original: str
     patched: str
 
 
-class _IndexContent(TypedDict):
+class _IndexOfOriginal(TypedDict):
     original: str
-    exchanged: List[Exchange]
+    replacements: List[ManifestReplacement]
+
+
+class _IndexContent(_IndexOfOriginal, total=False):
+    previous: str
 
 
 @final
@@ -345,41 +437,80 @@ class _Index(TypedDict):
     index: _IndexContent
 
 
-# A manifest as it is, or the original's index with other manifests in it.
-PublishContent = Union[_Manifest, _Index]
+# The candidate with this digest, or the original's index with other manifests in it.
+CopyContent = Union[_Manifest, _Index]
+
+
+class CopyStep(_Assignment):
+    """Copy into the repository, by digest and without a tag, what has passed the gate.
+
+    The manifests that an index names are there already.
+    """
+
+    step: Literal["copy"]
+    cycle: str
+    repository: str
+    original: str
+    content: CopyContent
+
+
+class _AttestStep(_Assignment):
+    step: Literal["attest"]
+    cycle: str
+    repository: str
+    original: str
+    origin: str
+    subject: str
+    patcher: Patcher
+    attach: Attach
+
+
+class AttestStep(_AttestStep, total=False):
+    """Attach to ``subject``, which was made from ``origin``, what is known of it.
+
+    The two are manifests of ``platform``, or indexes where there is none; ``policy`` is the digest
+    of the policy.
+    """
+
+    platform: str
+    policy: str
+
+
+class SignStep(_Assignment):
+    """Sign an image, which gets ``tag`` afterwards. Signing it twice must do no harm."""
+
+    step: Literal["sign"]
+    repository: str
+    tag: str
+    digest: str
 
 
 class _PublishStep(_Assignment):
     step: Literal["publish"]
-    cycle: str
     repository: str
-    original: str
     tag: str
-    attach: Attach
-    content: PublishContent
+    digest: str
 
 
 class PublishStep(_PublishStep, total=False):
-    """Write a patched image under its patch tag.
+    """Write the patch tag of an image that is in the repository by its digest.
 
     The tag must not exist, but for the digest ``replaces``; the same digest there already is success.
     """
 
     replaces: str
-    previous: str
-    policy: str
-
-
-class DiscardStep(_Assignment):
-    """Remove the tag of a candidate, and never the image it stands for."""
-
-    step: Literal["discard"]
-    repository: str
-    candidate: str
 
 
 Step = Union[
-    PlanStep, ScanStep, PatchStep, VerifyStep, TestStep, AttestStep, PublishStep, DiscardStep
+    PlanStep,
+    ScanStep,
+    PatchStep,
+    VerifyStep,
+    TestStep,
+    CopyStep,
+    AttestStep,
+    SignStep,
+    PublishStep,
 ]
 
 
@@ -439,39 +570,62 @@ class _Made(TypedDict):
     made: str
 
 
+class _TooManyLayers(TypedDict):
+    tooManyLayers: int
+
+
+class _NotRunnable(TypedDict):
+    notRunnable: str
+
+
+# It would have this many layers; its lowest layers are not those of the original; programs of its
+# platform cannot be run where it would be patched, and why.
+PatchRefusal = Union[_TooManyLayers, Literal["otherLayers"], _NotRunnable]
+
+
+class _RefusedPatch(TypedDict):
+    refused: PatchRefusal
+
+
 class _Refused(TypedDict):
     refused: str
+
+
+class CopyOutcome(TypedDict):
+    """The digest of what is in the registry now, with all that it names."""
+
+    copied: str
 
 
 class _Attached(TypedDict):
     attached: int
 
 
-class _Published(TypedDict):
-    published: str
-
-
-class _Kept(TypedDict):
-    kept: str
-
-
-# The digest of the candidate, or that the patcher ended well without one.
-PatchOutcome = Union[_Made, Literal["nothingMade"]]
+# The digest of the candidate; that the patcher ended well without one; that nothing can be made that
+# may be published.
+PatchOutcome = Union[_Made, Literal["nothingMade"], _RefusedPatch]
 # Fit to be published, or not and why.
 TestOutcome = Union[Literal["passed"], _Refused]
 # How many artifacts, or that the registry has no API for referrers.
 AttestOutcome = Union[_Attached, Literal["unsupported"]]
-# The digest that the patch tag stands for, or that it stands for something else.
-PublishOutcome = Union[_Published, Literal["tagTaken"]]
-# The tag is gone, stands for an empty manifest, or is still there and why.
-DiscardOutcome = Union[Literal["removed", "emptied"], _Kept]
+SignOutcome = Literal["signed"]
+# The patch tag stands for the image, or for something else that must not be replaced.
+PublishOutcome = Literal["published", "tagTaken"]
 
 
-class Failure(TypedDict):
-    """Why a step failed; after a ``transient`` failure it will be retried."""
-
-    kind: Literal["transient", "permanent"]
+class _Failure(TypedDict):
+    kind: Literal["transient", "permanent", "lost"]
     message: str
+
+
+class Failure(_Failure, total=False):
+    """Why a step failed.
+
+    After a ``transient`` failure it is tried again. ``lost``: what an earlier step had made is gone,
+    and is made again. ``code`` is the reason that rows show, where it has a name of its own.
+    """
+
+    code: FailureCode
 
 
 class _OfPlan(TypedDict):
@@ -494,16 +648,20 @@ class _OfTest(TypedDict):
     test: TestOutcome
 
 
+class _OfCopy(TypedDict):
+    copy: CopyOutcome
+
+
 class _OfAttest(TypedDict):
     attest: AttestOutcome
 
 
+class _OfSign(TypedDict):
+    sign: SignOutcome
+
+
 class _OfPublish(TypedDict):
     publish: PublishOutcome
-
-
-class _OfDiscard(TypedDict):
-    discard: DiscardOutcome
 
 
 class _Failed(TypedDict):
@@ -521,9 +679,10 @@ StepOutcome = Union[
     _OfPatch,
     _OfVerify,
     _OfTest,
+    _OfCopy,
     _OfAttest,
+    _OfSign,
     _OfPublish,
-    _OfDiscard,
     _Failed,
     _Interrupted,
 ]

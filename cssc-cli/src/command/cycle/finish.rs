@@ -19,7 +19,7 @@ use crate::running::fail_on::FailOnArgs;
 use crate::running::on_end::OnEndArgs;
 use crate::running::progress::tell_end;
 
-/// Merge the results of the shards, clean up, and report
+/// Merge the results of the shards and report
 #[derive(Debug, Args)]
 pub(crate) struct Finish {
     #[command(flatten)]
@@ -58,8 +58,7 @@ impl Finish {
             ));
             Records::default()
         });
-        let list = self.registry.list_options();
-        let report = finish(client, &plan, &results, &records, &list, Utc::now())?;
+        let report = finish(client, &plan, &results, &records, Utc::now())?;
         let earlier = || Ok(records.earlier(client, report.cycle())?);
         self.format
             .print(&report, &self.registry.registry, earlier)?;

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
-use cssc_core::cycle::{Cause, CycleDocument, CycleId, DocumentErrorKind, Reason, RunId};
+use cssc_core::cycle::{
+    Cause, CycleDocument, CycleId, DocumentErrorKind, Reason, RunId, StepOutcome,
+};
 use cssc_core::workflow::WorkflowSettings;
-use cssc_engine::records::Records;
 use cssc_engine::runner::{RunnerEvent, RunnerSettings};
 use cssc_engine::state::MemoryState;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::args::{LimitArgs, PlatformArgs, RegistryArgs, parse_count};
 use crate::exit::{Answer, Failure, Outcome};
 use crate::output;
 use crate::registry::Registry;
+use crate::running::progress::is_tried_again;
 use crate::running::selection::SelectionArgs;
 use crate::running::tools::Tools;
 use crate::running::{stop_on_signals, with_runner};
@@ -62,9 +64,6 @@ impl Plan {
         self.selection.apply(&mut settings);
         settings.cycle.settings = workflow;
         settings.cycle.plan_only = true;
-        // A registry that has no records, or does not tell, is planned all the same.
-        let records = Records::list(registry.client());
-        settings.ended = records.map_or_else(|_| Vec::new(), |records| records.cycles().collect());
         let policy = self.selection.policy(&registry)?;
         let stop = stop_on_signals()?;
         let state = MemoryState::default();
@@ -111,14 +110,15 @@ impl Plan {
     }
 }
 
-/// What goes wrong is told; that the planning ends is no end of the cycle.
+/// What goes wrong on the way; the end of the plan is no end of the cycle.
 fn tell(event: &RunnerEvent<'_>) {
-    use cssc_core::cycle::StepOutcome;
-
     if let RunnerEvent::Done {
+        assignment,
         outcome: StepOutcome::Failed(failure),
+        run,
         ..
     } = event
+        && is_tried_again(assignment, run)
     {
         output::warning(&format!("the plan failed and is retried: {failure}"));
     }

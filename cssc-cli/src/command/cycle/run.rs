@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cssc_core::Cycle;
-use cssc_core::cycle::{Shard, ShardResult};
+use cssc_core::cycle::{Interrupt, Shard, ShardResult, StepKind};
 use cssc_engine::policy_source::PolicyReadError;
 use cssc_engine::runner::RunnerEvent;
 use cssc_engine::state::MemoryState;
@@ -51,7 +51,7 @@ impl Run {
             .runner_settings(self.tools.workflow_settings(), self.registry.list_options());
         let stop = stop_on_signals()?;
         let state = MemoryState::default();
-        let tools = self.tools.tools();
+        let tools = self.tools.tools(&self.registry);
         // The plan says all that a worker needs.
         let policy = || -> Result<cssc_core::Workflow, PolicyReadError> {
             Err(PolicyReadError {
@@ -64,8 +64,16 @@ impl Run {
         let mut results = Results::new(&self.out, shard, earlier.as_ref());
         let cycle = with_runner(&registry, &state, &tools, (&settings, &policy), |runner| {
             runner.run_shard(&plan, shard, earlier.as_ref(), &stop, &mut |event| {
-                if let RunnerEvent::Done { cycle, .. } = event {
-                    results.update(cycle);
+                match event {
+                    RunnerEvent::Begun {
+                        assignment, cycle, ..
+                    } if assignment.step.kind() == StepKind::Publish
+                        && !results.note_publication(cycle) =>
+                    {
+                        stop.stop(Interrupt::Stopped);
+                    }
+                    RunnerEvent::Done { cycle, .. } => results.update(cycle),
+                    _ => {}
                 }
                 progress.tell(&event);
             })
@@ -103,6 +111,19 @@ impl<'a> Results<'a> {
             done: 0,
             written: None,
             is_refused: false,
+        }
+    }
+
+    /// Writes down what is about to be published, before its tag is; whether that could be done.
+    fn note_publication(&mut self, cycle: &Cycle) -> bool {
+        match self.write(cycle) {
+            Ok(()) => true,
+            Err(failure) => {
+                output::error(&format!(
+                    "nothing is published that cannot be written down first: {failure}"
+                ));
+                false
+            }
         }
     }
 

@@ -83,6 +83,7 @@ impl Export {
             shards: self.shards.get(),
             image: self.image.clone(),
             runner: self.runner.clone(),
+            patcher: stored.workflow.settings().effective_patcher(),
             options: self.options.clone(),
             now: Utc::now(),
         };

@@ -73,7 +73,7 @@ fn run_once(
 ) -> Result<Cycle, Failure> {
     let stop = stop_on_signals()?;
     let mut progress = Progress::new();
-    let tools = args.tools.tools();
+    let tools = args.tools.tools(&args.registry);
     with_runner(registry, state, &tools, (settings, policy), |runner| {
         runner.run(Cause::Immediate, &stop, &mut |event| progress.tell(&event))
     })
@@ -112,7 +112,7 @@ impl Serve {
             }
             let policy = RegistryPolicy(registry.client());
             let settings = self.cycle.runner_settings();
-            let tools = self.cycle.tools.tools();
+            let tools = self.cycle.tools.tools(&self.cycle.registry);
             let ended = with_runner(&registry, &state, &tools, (&settings, &policy), |runner| {
                 runner.serve(&stop, &monitor, &mut |event| tell(&mut progress, &event))
             });

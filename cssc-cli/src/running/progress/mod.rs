@@ -39,7 +39,9 @@ impl Progress {
     pub(crate) fn tell(&mut self, event: &RunnerEvent<'_>) {
         match event {
             RunnerEvent::Started { cycle, resumed } => self.started(cycle, *resumed),
-            RunnerEvent::Begun { assignment, run } => {
+            RunnerEvent::Begun {
+                assignment, run, ..
+            } => {
                 if let Some(bars) = &mut self.bars {
                     bars.begin(assignment, run);
                     return;
@@ -106,7 +108,7 @@ impl Progress {
         };
         match outcome {
             StepOutcome::Failed(failure) => {
-                let again = run.finished().is_none();
+                let again = is_tried_again(assignment, run);
                 if let (Some(bars), true) = (&mut self.bars, again) {
                     bars.wait(assignment, run);
                 }
@@ -120,10 +122,10 @@ impl Progress {
                 let fields = fields("interrupt", interrupt.to_string().into());
                 self.line(Level::Info, "step-interrupted", &text, fields);
             }
-            StepOutcome::Publish(PublishOutcome::Published(digest)) => {
+            StepOutcome::Publish(PublishOutcome::Published) => {
                 if let Step::Publish(step) = &assignment.step {
                     let text = format!("{id} published {}:{}", step.repository, step.tag);
-                    let published = json!({"tag": step.tag, "digest": digest});
+                    let published = json!({"tag": step.tag, "digest": step.digest});
                     self.line(
                         Level::Info,
                         "published",
@@ -210,10 +212,12 @@ pub(crate) fn tell_end(report: &CycleReport) {
     if report.databases().len() > 1 {
         output::warning("the scans used databases of different dates");
     }
-    for tag in report.residue() {
-        output::warning(&format!("`{tag}` is left over in the registry"));
-    }
     if let Some(problem) = report.problem() {
         output::error(problem);
     }
+}
+
+/// Whether a step that failed is going to be attempted again: the run waits at it.
+pub(crate) fn is_tried_again(assignment: &Assignment, run: &Run) -> bool {
+    run.step() == Some(assignment.step.kind()) && run.attempt() == assignment.attempt
 }

@@ -67,12 +67,6 @@ pub(super) fn write(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Re
             write_row(f, image, has_open)?;
         }
     }
-    if !report.residue.is_empty() {
-        writeln!(f, "\n### Left behind\n")?;
-        for tag in &report.residue {
-            writeln!(f, "- {}", Text(&tag.to_string()))?;
-        }
-    }
     Ok(())
 }
 

@@ -65,8 +65,6 @@ pub struct CycleReport {
     problem: Option<String>,
     /// When the databases that the scans used were made, each once.
     databases: Vec<DateTime<Utc>>,
-    /// Candidates that could not be removed.
-    residue: Vec<ImageName>,
     images: Vec<ImageReport>,
 }
 
@@ -83,10 +81,6 @@ impl CycleReport {
             .map(|(index, row)| ImageReport::new(cycle, index, row))
             .chain(cycle.left_out_rows().map(ImageReport::of_row))
             .collect();
-        let leftovers = cycle.leftovers();
-        let residue: BTreeSet<ImageName> = leftovers
-            .map(|(_, image, tag)| ImageName::of(&image.repository, tag))
-            .collect();
         Self {
             version: Version,
             cycle: record.id(),
@@ -99,7 +93,6 @@ impl CycleReport {
                 .and_then(|run| run.reason())
                 .map(ToString::to_string),
             databases: databases(&images),
-            residue: residue.into_iter().collect(),
             images,
         }
     }
@@ -109,7 +102,6 @@ impl CycleReport {
         document: &CycleDocument,
         started: Option<DateTime<Utc>>,
         finished: DateTime<Utc>,
-        residue: Vec<ImageName>,
         images: Vec<ImageReport>,
     ) -> Self {
         let plan = match document.problem() {
@@ -127,7 +119,6 @@ impl CycleReport {
             summary,
             problem: document.problem().map(ToString::to_string),
             databases: databases(&images),
-            residue,
             images,
         }
     }
@@ -158,7 +149,6 @@ impl CycleReport {
             .iter()
             .filter_map(|name| images.remove(name))
             .collect();
-        let residue: BTreeSet<ImageName> = self.residue.into_iter().chain(other.residue).collect();
         let summary = Summary::of_rows(images.iter().map(|image| &image.row));
         Self {
             status: summary.status(plan),
@@ -167,15 +157,9 @@ impl CycleReport {
             summary,
             problem: self.problem.or(other.problem),
             databases: databases(&images),
-            residue: residue.into_iter().collect(),
             images,
             ..self
         }
-    }
-
-    /// Says which candidates could not be removed, once that has been looked at again.
-    pub fn set_residue(&mut self, residue: Vec<ImageName>) {
-        self.residue = residue;
     }
 
     /// Says since when each finding is open, by the reports of earlier cycles, the newest first:
@@ -251,11 +235,6 @@ impl CycleReport {
     /// images were judged by older knowledge than others.
     pub fn databases(&self) -> &[DateTime<Utc>] {
         &self.databases
-    }
-
-    /// Candidates that could not be removed from the registry.
-    pub fn residue(&self) -> &[ImageName] {
-        &self.residue
     }
 
     /// The images in the order of the plan, then what was left out.

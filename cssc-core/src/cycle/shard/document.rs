@@ -10,7 +10,6 @@ use super::Shard;
 use super::assign::assign;
 use super::error::DocumentError;
 use super::result::ShardResult;
-use crate::cycle::candidate::is_candidate_for;
 use crate::cycle::id::{CycleId, RunId};
 use crate::cycle::image::CycleImage;
 use crate::cycle::image_name::ImageName;
@@ -240,6 +239,7 @@ impl CycleDocument {
             },
             status: Status::Queued,
             created: now,
+            begun: earlier.map_or_else(Vec::new, |earlier| earlier.begun().to_vec()),
             started: None,
             finished: None,
         };
@@ -281,19 +281,6 @@ impl Unchecked {
                 let name = name();
                 return Err(DocumentError::changed(format_args!(
                     "`{tag}` is no patch tag of {name}"
-                )));
-            }
-        }
-        for candidate in image
-            .platforms
-            .iter()
-            .filter_map(|one| one.candidate.as_ref())
-        {
-            let mut patch = image.patch_tag.iter();
-            if !patch.any(|patch| is_candidate_for(candidate.borrowed(), patch.borrowed())) {
-                let name = name();
-                return Err(DocumentError::changed(format_args!(
-                    "`{candidate}` is no tag for a candidate of {name}"
                 )));
             }
         }

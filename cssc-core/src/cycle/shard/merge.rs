@@ -84,13 +84,10 @@ impl<'a> Merge<'a> {
         let left_out = self.document.plan().left_out().iter();
         let left_out = left_out.map(|left_out| ImageReport::of_row(StatusRow::left_out(left_out)));
         let started = self.results.iter().filter_map(ShardResult::started);
-        let residue = self.results.iter().flat_map(ShardResult::residue);
-        let residue: BTreeSet<&ImageName> = residue.collect();
         CycleReport::put_together(
             self.document,
             started.chain([self.document.created()]).min(),
             now,
-            residue.into_iter().cloned().collect(),
             images.chain(left_out).collect(),
         )
     }

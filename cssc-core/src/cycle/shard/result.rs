@@ -1,6 +1,6 @@
 //! What a worker reports of its shard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use crate::cycle::id::CycleId;
 use crate::cycle::image_name::ImageName;
 use crate::cycle::machine::Cycle;
 use crate::cycle::report::{CycleReport, ImageReport};
+use crate::cycle::step::BegunPublication;
 use crate::cycle::version::Version;
 
 /// What a worker reports of its shard: what came of each image that it is done with.
@@ -22,9 +23,9 @@ pub struct ShardResult {
     cycle: CycleId,
     shard: Shard,
     started: Option<DateTime<Utc>>,
-    /// Candidates that could not be removed.
-    #[serde(default)]
-    residue: Vec<ImageName>,
+    /// What the worker was about to publish: written down before the tag was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    begun: Vec<BegunPublication>,
     images: Vec<ImageReport>,
 }
 
@@ -41,15 +42,13 @@ impl ShardResult {
         for image in earlier.into_iter().flat_map(Self::images).chain(now) {
             images.insert(&image.row.image, image);
         }
-        let residue = earlier.into_iter().flat_map(|earlier| &earlier.residue);
-        let residue: BTreeSet<&ImageName> = residue.chain(report.residue()).collect();
         let begun = earlier.and_then(|earlier| earlier.started);
         Self {
             version: Version,
             cycle: report.cycle(),
             shard,
             started: begun.or(cycle.record().started()),
-            residue: residue.into_iter().cloned().collect(),
+            begun: cycle.begun(),
             images: images.into_values().cloned().collect(),
         }
     }
@@ -79,9 +78,9 @@ impl ShardResult {
         self.started
     }
 
-    /// Candidates that could not be removed from the registry.
-    pub fn residue(&self) -> &[ImageName] {
-        &self.residue
+    /// What the worker was about to publish, whether it came to that or not.
+    pub fn begun(&self) -> &[BegunPublication] {
+        &self.begun
     }
 
     /// What came of each image that is done, by name.

@@ -1,22 +1,30 @@
-//! The step that attaches proof to a candidate.
+//! The step that attaches evidence to an image.
 
 use serde::{Deserialize, Serialize};
 
-use super::candidate::Candidate;
 use crate::cycle::CycleId;
-use crate::name::Digest;
+use crate::name::{Digest, Platform, Repository, Tag};
 use crate::workflow::PatcherKind;
 
-/// Attach to a candidate that is going to be published what is known of it: what was fixed, what
-/// it was made from and by what, what the scans found, what it holds.
+/// Attach to an image that is going to be published what is known of it: to the manifest of a
+/// platform what was fixed, what it was made from and by what, what the scans found and what it
+/// holds; to an index what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttestStep {
     /// The cycle, which the statements name.
     pub cycle: CycleId,
-    /// The candidate.
-    #[serde(flatten)]
-    pub candidate: Candidate,
+    /// The repository.
+    pub repository: Repository,
+    /// The tag of the original.
+    pub original: Tag,
+    /// What the image was made from: the original's manifest for the platform, or its index.
+    pub origin: Digest,
+    /// The manifest or index, in the registry, that the statements are about.
+    pub subject: Digest,
+    /// The platform; none for an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// What patched.
     #[serde(default)]
     pub patcher: PatcherKind,

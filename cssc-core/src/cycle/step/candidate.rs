@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Digest, Platform, Repository, Tag};
 
-/// A candidate, and what it was made from.
+/// A candidate: the patched image of one platform, which is in the relay until it has passed the
+/// gate, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
@@ -16,9 +17,6 @@ pub struct Candidate {
     pub manifest: Digest,
     /// The platform.
     pub platform: Platform,
-    /// The tag of the candidate.
-    #[serde(rename = "candidate")]
-    pub tag: Tag,
-    /// Its digest.
+    /// The candidate's own manifest, byte for byte what would be published.
     pub digest: Digest,
 }

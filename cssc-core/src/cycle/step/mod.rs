@@ -8,11 +8,12 @@
 
 mod attest;
 mod candidate;
-mod discard;
+mod copy;
 mod patch;
 mod plan;
 mod publish;
 mod scan;
+mod sign;
 mod test;
 mod verify;
 
@@ -26,11 +27,12 @@ use super::interrupt::Interrupt;
 
 pub use attest::{Attach, AttestOutcome, AttestStep};
 pub use candidate::Candidate;
-pub use discard::{DiscardOutcome, DiscardStep};
-pub use patch::{PatchOutcome, PatchStep};
+pub use copy::{CopyContent, CopyOutcome, CopyStep, ManifestReplacement};
+pub use patch::{BegunPublication, PatchOutcome, PatchRefusal, PatchStep};
 pub use plan::{PinnedPolicy, PlanOutcome, PlanStep};
-pub use publish::{Exchange, PublishContent, PublishOutcome, PublishStep};
+pub use publish::{PublishOutcome, PublishStep};
 pub use scan::{ScanOutcome, ScanStep};
+pub use sign::{SignOutcome, SignStep};
 pub use test::{TestOutcome, TestStep};
 pub use verify::{Comparison, VerifyOutcome, VerifyStep};
 
@@ -122,12 +124,14 @@ macro_rules! steps {
 }
 
 steps! {
-    /// Removing the tag of a candidate.
-    Discard "discard" of Patch: DiscardStep => DiscardOutcome;
-    /// Writing a patched image under its patch tag.
+    /// Writing the patch tag of an image.
     Publish "publish" of Patch: PublishStep => PublishOutcome;
-    /// Attaching proof to the candidate.
+    /// Having a program of the user's sign an image.
+    Sign "sign" of Patch: SignStep => SignOutcome;
+    /// Attaching evidence to an image.
     Attest "attest" of Patch: AttestStep => AttestOutcome;
+    /// Copying into the registry what has passed the gate.
+    Copy "copy" of Patch: CopyStep => CopyOutcome;
     /// Having a program of the user's try the candidate.
     Test "test" of Patch: TestStep => TestOutcome;
     /// Judging the candidate.

@@ -1,19 +1,20 @@
 //! The step that makes a candidate.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::CycleId;
 use crate::name::{Digest, Platform, Repository, Tag};
 use crate::workflow::PatcherKind;
 
-/// Patch one platform of the original, and push the result under the candidate's tag: a manifest
-/// that says where it comes from and is published as it is.
+/// Patch one platform of the original into the relay: a manifest that says where it comes from and
+/// is published as it is.
 ///
-/// Where one of [`published`](Self::published) holds what this cycle has made already, whoever did
-/// it, that is the candidate: it is judged again and nothing is made anew.
+/// Where one of [`begun`](Self::begun) was published, what it holds for the platform is the candidate:
+/// it is judged again and nothing is made anew.
 ///
-/// What the candidate's tag stands for before is from an earlier attempt and of no value. The
-/// patcher needs the report of the original: where it is not at hand, the original is scanned
+/// The patcher needs the report of the original: where it is not at hand, the original is scanned
 /// first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,12 +32,9 @@ pub struct PatchStep {
     pub manifest: Digest,
     /// The platform.
     pub platform: Platform,
-    /// The tag to push to.
-    pub candidate: Tag,
-    /// The tags that the patch may have been published under by this cycle: the patch tags of the
-    /// images that share it.
+    /// What this worker was about to publish before it was ended, by its own notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub published: Vec<Tag>,
+    pub begun: Vec<BegunPublication>,
     /// The digest of the patch before, if the manifest is to name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
@@ -45,13 +43,72 @@ pub struct PatchStep {
     pub patcher: PatcherKind,
 }
 
+/// A publication that was begun: written down before the tag was, so that after a crash one's own
+/// publication is known again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BegunPublication {
+    /// The repository.
+    pub repository: Repository,
+    /// The patch tag.
+    pub tag: Tag,
+    /// The digest that it was to stand for.
+    pub digest: Digest,
+}
+
 /// What a patcher made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum PatchOutcome {
-    /// A candidate was pushed: its digest.
+    /// A candidate: its digest.
     Made(Digest),
-    /// The patcher ended well, and there is no candidate.
+    /// The patcher ended well, and made nothing.
     NothingMade,
+    /// Nothing can be made that may be published: the platform stays as it is.
+    Refused(PatchRefusal),
+}
+
+/// Why nothing can be made that may be published. Prints as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum PatchRefusal {
+    /// It would have this many layers, more than container engines take.
+    TooManyLayers(usize),
+    /// Its lowest layers are not those of the original, though its patcher only adds layers.
+    OtherLayers,
+    /// Programs of its platform cannot be run where it would be patched, for this reason.
+    NotRunnable(String),
+}
+
+impl PatchRefusal {
+    /// The most layers that an image may have: Docker refuses more.
+    pub const MAX_LAYERS: usize = 125;
+
+    /// The reason as programs compare it: `too-many-layers`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyLayers(_) => "too-many-layers",
+            Self::OtherLayers => "another-image",
+            Self::NotRunnable(_) => "no-emulation",
+        }
+    }
+}
+
+impl fmt::Display for PatchRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyLayers(count) => write!(
+                f,
+                "the patched image would have {count} layers, and Docker takes at most {}: rebuild \
+                 the original with fewer",
+                Self::MAX_LAYERS
+            ),
+            Self::OtherLayers => {
+                f.write_str("the patched image does not begin with the layers of the original")
+            }
+            Self::NotRunnable(why) => f.write_str(why),
+        }
+    }
 }

@@ -8,9 +8,6 @@ use crate::tags::TagConvention;
 use crate::workflow::{PatcherKind, PlatformSelection, WorkflowSettings};
 
 /// Read the policy, list the tags, make the plan, and pin what the tags of it stand for.
-///
-/// Candidates of [`ended_cycles`](Self::ended_cycles), and of cycles that started long before
-/// this one, are left behind by a crash and are removed on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStep {
@@ -20,9 +17,6 @@ pub struct PlanStep {
     /// step is tried again before the other images go on without it. What will not be readable
     /// later either is left out anyhow.
     pub leave_out_unavailable: bool,
-    /// Earlier cycles of the workflow that are known to have ended.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended_cycles: Vec<CycleId>,
     /// What will patch; the workflow says so where this does not. It is checked with the scanner
     /// before anything is listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +28,7 @@ pub struct PlanStep {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<ImageFilter>,
     /// Whether the cycle patches at all: without it the registry is not written to.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub patches: bool,
     /// Whether others scan and patch. Then the images are measured, so that the work can be shared
     /// out, and no tool is needed here; otherwise the tools are checked and the scanner is made
@@ -43,7 +37,7 @@ pub struct PlanStep {
     pub for_others: bool,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 

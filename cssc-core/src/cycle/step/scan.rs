@@ -19,9 +19,6 @@ pub struct ScanStep {
     pub digest: Digest,
     /// The platform it is for.
     pub platform: Platform,
-    /// Whether it is a patch, which the cycle that made it may have attached an SBOM to.
-    #[serde(default)]
-    pub is_patch: bool,
 }
 
 /// What a scan came to.

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::Candidate;
 use crate::name::Digest;
-use crate::scan::{Evidence, ImageMismatch, PublishVerdict, ScanReport, Withheld};
-use crate::workflow::PatcherKind;
+use crate::scan::{ConfigKey, Evidence, ImageMismatch, PublishVerdict, ScanReport, Withheld};
 
 /// Find out whether the candidate is still the image that it was made from, and better than what
 /// was scanned before.
@@ -19,9 +18,9 @@ pub struct VerifyStep {
     pub candidate: Candidate,
     /// The manifests that it is compared with: those that were scanned and need a patch.
     pub scanned: Vec<Digest>,
-    /// What patched.
-    #[serde(default)]
-    pub patcher: PatcherKind,
+    /// What of the configuration may differ from the original's, where other layers were brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_config: Vec<ConfigKey>,
     /// Whether the report of the candidate's scan is needed later.
     #[serde(default)]
     pub keeps_report: bool,

@@ -1,4 +1,4 @@
-//! What follows from a candidate: it is judged, tried, and told of before it is published.
+//! What follows from a candidate: it is judged, tried, copied and attested before it is published.
 
 use chrono::{DateTime, Utc};
 
@@ -9,8 +9,8 @@ use crate::cycle::reason::Reason;
 use crate::cycle::run::Run;
 use crate::cycle::status::Status;
 use crate::cycle::step::{
-    Attach, AttestStep, Candidate, PatchOutcome, PatchStep, TestOutcome, TestStep, VerifyOutcome,
-    VerifyStep,
+    Attach, AttestStep, Candidate, CopyContent, CopyStep, PatchOutcome, PatchStep, TestOutcome,
+    TestStep, VerifyOutcome, VerifyStep,
 };
 use crate::name::Digest;
 use crate::scan::PublishVerdict;
@@ -24,12 +24,15 @@ impl Cycle {
         outcome: PatchOutcome,
         now: DateTime<Utc>,
     ) {
-        let PatchOutcome::Made(digest) = outcome else {
-            return self.decide(id, Status::Succeeded, Some(Reason::NothingMade), now);
+        let digest = match outcome {
+            PatchOutcome::Made(digest) => digest,
+            PatchOutcome::NothingMade => return self.made_nothing(id, Reason::NothingMade, now),
+            PatchOutcome::Refused(why) => return self.made_nothing(id, Reason::Refused(why), now),
         };
         let scanned = self.baselines(id);
         let options = &self.record.options;
         let keeps_report = options.attach != Attach::Never && options.until.is_none();
+        let allow_config = options.allow_config.clone();
         let Some(run) = self.runs.get_mut(id) else {
             return;
         };
@@ -40,13 +43,18 @@ impl Cycle {
                 original: step.original,
                 manifest: step.manifest,
                 platform: step.platform,
-                tag: step.candidate,
                 digest,
             },
             scanned,
-            patcher: step.patcher,
+            allow_config,
             keeps_report,
         });
+    }
+
+    fn made_nothing(&mut self, id: &RunId, reason: Reason, now: DateTime<Utc>) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.end(Status::Succeeded, Some(reason), now);
+        }
     }
 
     /// Goes on to try a candidate that is good.
@@ -62,7 +70,7 @@ impl Cycle {
             run.verified = Some(Box::new(outcome));
         }
         if !self.record.options.test || !self.is_worth_publishing(id) {
-            self.tried(id, candidate, now);
+            self.passed_or_withheld(id, candidate, now);
         } else if let Some(run) = self.runs.get_mut(id) {
             run.enter(TestStep { candidate });
         }
@@ -78,27 +86,69 @@ impl Cycle {
         if let Some(run) = self.runs.get_mut(id) {
             run.tested = Some(outcome);
         }
-        self.tried(id, step.candidate, now);
+        self.passed_or_withheld(id, step.candidate, now);
     }
 
-    /// Goes on to attach what is known of a candidate that is going to be published.
-    fn tried(&mut self, id: &RunId, candidate: Candidate, now: DateTime<Utc>) {
-        let (cycle, options) = (self.record.id, &self.record.options);
-        let policy = self.plan.as_ref().and_then(CyclePlan::policy);
-        let policy = policy.map(|policy| policy.digest.clone());
-        if options.attach == Attach::Never
-            || options.until.is_some()
-            || !self.is_worth_publishing(id)
-        {
-            self.judged(id, now);
+    /// Goes on to copy a candidate that has passed the gate; otherwise the run ends, and nothing of
+    /// it is outside the relay.
+    fn passed_or_withheld(&mut self, id: &RunId, candidate: Candidate, now: DateTime<Utc>) {
+        let cycle = self.record.id;
+        if self.record.options.until.is_some() || !self.is_worth_publishing(id) {
+            let reason = self.withheld(id);
+            if let Some(run) = self.runs.get_mut(id) {
+                run.end(Status::Succeeded, reason, now);
+            }
         } else if let Some(run) = self.runs.get_mut(id) {
-            run.enter(AttestStep {
+            run.enter(CopyStep {
                 cycle,
-                candidate,
-                patcher: options.settings.effective_patcher(),
-                policy,
-                attach: options.attach,
+                repository: candidate.repository,
+                original: candidate.original,
+                content: CopyContent::Manifest(candidate.digest),
             });
+        }
+    }
+
+    /// Goes on to attach to a candidate that was copied what is known of it.
+    pub(super) fn candidate_copied(
+        &mut self,
+        id: &RunId,
+        step: CopyStep,
+        digest: Digest,
+        now: DateTime<Utc>,
+    ) {
+        let platform = self.platform_of(id).cloned();
+        let (Some(platform), true) = (platform, self.record.options.attach != Attach::Never) else {
+            return self.candidate_is_ready(id, now);
+        };
+        let step = AttestStep {
+            cycle: self.record.id,
+            repository: step.repository,
+            original: step.original,
+            origin: platform.digest,
+            subject: digest,
+            platform: Some(platform.platform),
+            patcher: self.record.options.settings.effective_patcher(),
+            policy: self.policy_digest(),
+            attach: self.record.options.attach,
+        };
+        if let Some(run) = self.runs.get_mut(id) {
+            run.enter(step);
+        }
+    }
+
+    /// The digest of the policy that the plan follows.
+    pub(super) fn policy_digest(&self) -> Option<Digest> {
+        let policy = self.plan.as_ref().and_then(CyclePlan::policy);
+        policy.map(|policy| policy.digest.clone())
+    }
+
+    /// Goes on with a candidate that is in the registry: it waits for the other platforms of its
+    /// index, or is published.
+    pub(super) fn candidate_is_ready(&mut self, id: &RunId, now: DateTime<Utc>) {
+        if id.platform().is_none() {
+            self.publish_next(id, now);
+        } else if let Some(run) = self.runs.get_mut(id) {
+            run.end(Status::Succeeded, None, now);
         }
     }
 
@@ -109,10 +159,10 @@ impl Cycle {
             return baselines;
         };
         for (member, image) in plan.group_of(leader) {
-            for (place, platform) in image.platforms.iter().enumerate() {
+            for (index, platform) in image.platforms.iter().enumerate() {
                 let (_, scanned) = image.scanned(platform);
-                let scan = plan.scan_run(self.record.id, member, place);
-                if plan.patch_run(self.record.id, member, place) == *patch
+                let scan = plan.scan_run(self.record.id, member, index);
+                if plan.patch_run(self.record.id, member, index) == *patch
                     && self.runs.get(&scan).is_some_and(Run::needs_patch)
                     && self.blocks_patch(image).is_none()
                     && !baselines.contains(scanned)
@@ -122,27 +172,6 @@ impl Cycle {
             }
         }
         baselines
-    }
-
-    /// Goes on with a candidate that was judged: it is published, is kept for the other platforms,
-    /// or has earned nothing.
-    pub(super) fn judged(&mut self, id: &RunId, now: DateTime<Utc>) {
-        let Some(leader) = id.image() else { return };
-        if id.platform().is_none() {
-            if let Some((_, step)) = self.next_publication(leader, &[]) {
-                if let Some(run) = self.runs.get_mut(id) {
-                    run.enter(step);
-                }
-                return;
-            }
-        } else if self.record.options.until.is_none() && self.is_worth_publishing(id) {
-            if let Some(run) = self.runs.get_mut(id) {
-                run.end(Status::Succeeded, None, now);
-            }
-            return;
-        }
-        let reason = self.withheld(id);
-        self.decide(id, Status::Succeeded, reason, now);
     }
 
     /// Whether the candidate has earned the tag of any image.
@@ -157,7 +186,7 @@ impl Cycle {
     }
 
     /// Why a candidate that was judged is not published.
-    fn withheld(&self, id: &RunId) -> Option<Reason> {
+    pub(super) fn withheld(&self, id: &RunId) -> Option<Reason> {
         let run = self.runs.get(id)?;
         let must_be_better = self.record.options.verify;
         let baselines = self.baselines(id);

@@ -4,18 +4,20 @@ mod candidate;
 mod ending;
 mod publication;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 
 use crate::cycle::error::CycleError;
-use crate::cycle::failure::StepFailure;
+use crate::cycle::failure::{FailureKind, StepFailure};
 use crate::cycle::id::RunId;
 use crate::cycle::interrupt::Interrupt;
 use crate::cycle::machine::{Cycle, later};
 use crate::cycle::reason::Reason;
 use crate::cycle::run::Activity;
 use crate::cycle::status::Status;
-use crate::cycle::step::{Step, StepOutcome};
+use crate::cycle::step::{CopyContent, CopyOutcome, CopyStep, SignOutcome, Step, StepOutcome};
 
 impl Cycle {
     /// Takes the outcome of attempt `attempt` at a step of `run`.
@@ -41,6 +43,7 @@ impl Cycle {
             return Err(CycleError::mismatch(run.clone(), kind));
         }
         self.release(run);
+        // The kinds are the same, as was asked above.
         match (step, outcome) {
             (_, StepOutcome::Interrupted(interrupt)) => self.interrupted(run, interrupt, now),
             (_, StepOutcome::Failed(failure)) => self.failed(run, failure, now),
@@ -55,18 +58,49 @@ impl Cycle {
             (Step::Test(step), StepOutcome::Test(outcome)) => {
                 self.tested(run, step, outcome, now);
             }
-            (_, StepOutcome::Attest(_)) => self.judged(run, now),
+            (Step::Copy(step), StepOutcome::Copy(outcome)) => {
+                self.copied(run, step, outcome, now);
+            }
+            (_, StepOutcome::Attest(_)) => self.attested(run, now),
+            (_, StepOutcome::Sign(SignOutcome::Signed)) => self.signed(run, now),
             (Step::Publish(step), StepOutcome::Publish(outcome)) => {
                 self.published(run, step, outcome, now);
             }
-            (Step::Discard(step), StepOutcome::Discard(outcome)) => {
-                self.discarded(run, &step, &outcome, now);
-            }
-            // The kinds are the same, as was asked above.
-            _ => {}
+            (
+                _,
+                StepOutcome::Patch(_)
+                | StepOutcome::Verify(_)
+                | StepOutcome::Test(_)
+                | StepOutcome::Copy(_)
+                | StepOutcome::Publish(_),
+            ) => self.broken(run, "the outcome of another step", now),
         }
         self.settle(run, now);
         Ok(())
+    }
+
+    fn copied(&mut self, id: &RunId, step: CopyStep, outcome: CopyOutcome, now: DateTime<Utc>) {
+        let CopyOutcome::Copied(copied) = outcome;
+        match &step.content {
+            // What was verified goes on, and nothing else.
+            CopyContent::Manifest(verified) => {
+                let verified = verified.clone();
+                self.candidate_copied(id, step, verified, now);
+            }
+            CopyContent::Index { original, .. } => {
+                let original = original.clone();
+                self.index_copied(id, step, (original, copied), now);
+            }
+        }
+    }
+
+    fn attested(&mut self, id: &RunId, now: DateTime<Utc>) {
+        let run = self.runs.get(id);
+        if run.is_some_and(|run| run.publishing.is_some()) {
+            self.sign_or_publish(id, now);
+        } else {
+            self.candidate_is_ready(id, now);
+        }
     }
 
     /// The step of a run whose attempt `attempt` is being done.
@@ -116,18 +150,25 @@ impl Cycle {
         let Some(progress) = run.progress.as_mut() else {
             return;
         };
+        if failure.kind == FailureKind::Lost {
+            run.lost = run.lost.saturating_add(1);
+            let is_last = run.lost >= attempts;
+            // Only what is in the relay can be lost: no tag was written.
+            if is_last || run.publishing.is_some() || !self.patch_again(id) {
+                self.give_up(id, Reason::Failed(failure), now);
+            }
+            return;
+        }
         progress.failures = progress.failures.saturating_add(1);
-        let is_last = progress.failures >= attempts;
+        let failures = progress.failures;
+        let is_last = failures >= attempts;
         if failure.is_transient() && !is_last {
-            let is_last_next = progress.failures.saturating_add(1) >= attempts;
+            let is_last_next = failures.saturating_add(1) >= attempts;
             if let Step::Plan(step) = &mut progress.step {
                 step.leave_out_unavailable = is_last_next;
             }
             progress.activity = Activity::WaitingUntil(later(now, options.pause()));
-            // Why a run will end is told once it has.
-            if run.decided.is_none() {
-                run.reason = Some(Reason::Failed(failure));
-            }
+            run.reason = Some(Reason::Failed(failure));
         } else {
             self.give_up(id, Reason::Failed(failure), now);
         }

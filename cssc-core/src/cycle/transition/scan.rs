@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::cycle::candidate::candidate_tag;
 use crate::cycle::id::{RunId, Task};
+use crate::cycle::image::CyclePlatform;
 use crate::cycle::machine::Cycle;
 use crate::cycle::plan::{CyclePlan, LeftOut, LeftOutReason};
 use crate::cycle::reason::Reason;
 use crate::cycle::run::Run;
 use crate::cycle::status::Status;
-use crate::cycle::step::{PatchStep, PlanOutcome, ScanOutcome, ScanStep};
+use crate::cycle::step::{BegunPublication, PatchStep, PlanOutcome, ScanOutcome, ScanStep};
 use crate::scan::ScanVerdict;
 
 impl Cycle {
@@ -66,7 +66,6 @@ impl Cycle {
                     tag: tag.clone(),
                     digest: digest.clone(),
                     platform: platform.platform.clone(),
-                    is_patch: *digest != platform.digest,
                 };
                 let id = plan.scan_run(self.record.id, index, place);
                 let name = image.name();
@@ -115,15 +114,15 @@ impl Cycle {
 
     /// The run that patches a platform of a group: once all that is scanned for it was scanned,
     /// if any of it needs a patch.
-    fn patch_of(&self, leader: u32, place: usize, now: DateTime<Utc>) -> Option<Run> {
+    fn patch_of(&self, leader: u32, index: usize, now: DateTime<Utc>) -> Option<Run> {
         let (plan, cycle) = (self.plan.as_ref()?, self.record.id);
-        let id = plan.patch_run(cycle, leader, place);
+        let id = plan.patch_run(cycle, leader, index);
         if self.runs.contains_key(&id) {
             return None;
         }
         let mut is_needed = false;
         for (member, image) in plan.group_of(leader) {
-            let scan = self.runs.get(&plan.scan_run(cycle, member, place))?;
+            let scan = self.runs.get(&plan.scan_run(cycle, member, index))?;
             if scan.progress.is_some() {
                 return None;
             }
@@ -132,28 +131,35 @@ impl Cycle {
         if !is_needed {
             return None;
         }
+        let name = plan.image(leader)?.name();
+        let step = self.patch_step(leader, index)?;
+        Some(Run::new(id, step.into(), Some(name), now))
+    }
+
+    /// The step that makes a candidate for a platform of a group.
+    pub(super) fn patch_step(&self, leader: u32, index: usize) -> Option<PatchStep> {
+        let plan = self.plan.as_ref()?;
         let image = plan.image(leader)?;
-        let platform = image.platforms.get(place)?;
-        let candidate = match &platform.candidate {
-            Some(candidate) => candidate.clone(),
-            None => candidate_tag(
-                cycle,
-                self.record.options.worker,
-                plan.ordinal(leader, place),
-                image.patch_tag.as_ref().unwrap_or(&image.tag).borrowed(),
-            ),
+        let platform = image.platforms.get(index)?;
+        let is_of_group = |begun: &&BegunPublication| {
+            let mut group = plan.group_of(leader);
+            group.any(|(_, image)| {
+                image.repository == begun.repository && image.patch_tag.as_ref() == Some(&begun.tag)
+            })
         };
-        let step = PatchStep {
-            cycle,
+        Some(PatchStep {
+            cycle: self.record.id,
             repository: image.repository.clone(),
             original: plan.group_tag(leader)?.clone(),
             image: image.digest.clone(),
             manifest: platform.digest.clone(),
             platform: platform.platform.clone(),
-            candidate,
-            published: plan
-                .group_of(leader)
-                .filter_map(|(_, image)| image.patch_tag.clone())
+            begun: self
+                .record
+                .begun
+                .iter()
+                .filter(is_of_group)
+                .cloned()
                 .collect(),
             // A manifest that several tags share has a patch before for each of them.
             previous: match plan.members(leader) {
@@ -161,8 +167,15 @@ impl Cycle {
                 _ => None,
             },
             patcher: self.record.options.settings.effective_patcher(),
-        };
-        let name = image.name();
-        Some(Run::new(id, step.into(), Some(name), now))
+        })
+    }
+
+    /// The platform that a patch run is about.
+    pub(super) fn platform_of(&self, id: &RunId) -> Option<&CyclePlatform> {
+        let platforms = &self.plan.as_ref()?.image(id.image()?)?.platforms;
+        match id.platform() {
+            Some(platform) => platforms.iter().find(|one| one.platform == *platform),
+            None => platforms.first(),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! The configuration of an image, as far as it tells whether an image is still the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::ImageMismatch;
+use super::{ConfigKey, ImageMismatch};
 use crate::name::{Digest, Platform};
 
-/// Labels that patchers set, beside those that begin with [`OWN_PREFIXES`].
-const OWN_LABELS: [&str; 2] = ["BaseImage", "io.buildah.version"];
+/// How labels begin that say where a patch comes from.
 const OWN_PREFIXES: [&str; 2] = ["dev.cssc.", "sh.copa."];
 /// What of the configuration says what it runs on.
 const PLATFORM: [&str; 5] = ["architecture", "os", "variant", "os.version", "os.features"];
@@ -102,27 +101,38 @@ impl ImageConfig {
             .collect()
     }
 
-    /// What an image is run with, without labels and without what is empty.
+    /// The environment variables, by name.
+    fn variables(&self) -> BTreeMap<&str, &str> {
+        let config = self.document.get("config");
+        let list = config.and_then(|config| config.get("Env"));
+        let list = list.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str)
+            .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
+            .collect()
+    }
+
+    /// What an image is run with, without labels, variables and what is empty.
     fn execution(&self) -> BTreeMap<&str, &Value> {
         let config = self.document.get("config").and_then(Value::as_object);
         let fields = config.into_iter().flatten();
         fields
-            .filter(|(key, value)| !key.eq_ignore_ascii_case("labels") && !is_empty(value))
+            .filter(|(key, value)| {
+                !key.eq_ignore_ascii_case("labels") && *key != "Env" && !is_empty(value)
+            })
             .map(|(key, value)| (key.as_str(), value))
             .collect()
     }
 }
 
 impl ImageMismatch {
-    /// What shows in the configurations that `candidate` was not made from `original`.
-    ///
-    /// The platform must be the same, and so must all that the image is run with; of labels those
-    /// of patchers may be added. With `keeps_layers` the layers of the original must come first:
-    /// patchers that add layers keep them.
+    /// What shows in the configurations that `candidate`, which holds other layers than `original`,
+    /// is another image: its platform must be the same, and so must all that the image is run with
+    /// and its labels, but for what `allowed` names and for the labels that say where a patch comes
+    /// from.
     pub fn between_configs(
         original: &ImageConfig,
         candidate: &ImageConfig,
-        keeps_layers: bool,
+        allowed: &[ConfigKey],
     ) -> Option<Self> {
         for key in PLATFORM {
             let [was, is] = [original, candidate].map(|config| field(&config.document, key));
@@ -135,32 +145,34 @@ impl ImageMismatch {
             }
         }
         let (was, is) = (original.execution(), candidate.execution());
-        let names = was.keys().chain(is.keys());
-        if let Some(name) = names
-            .into_iter()
-            .find(|name| was.get(*name) != is.get(*name))
-        {
+        let mut names = was.keys().chain(is.keys());
+        if let Some(name) = names.find(|name| was.get(*name) != is.get(*name)) {
             return Some(Self::Config((*name).into()));
         }
-        if let Some(label) = changed_label(original, candidate) {
-            return Some(Self::Config(format!("label {label}").into()));
+        let [was, is] = [original, candidate].map(ImageConfig::variables);
+        let is_allowed = |name: &str| allowed.iter().any(|key| key.allows_variable(name));
+        if let Some(name) = first_difference(&was, &is, is_allowed) {
+            return Some(Self::Config(format!("variable {name}").into()));
         }
-        (keeps_layers && !candidate.begins_with(original)).then_some(Self::Layers)
+        let [was, is] = [original, candidate].map(|config| config.labels(["Labels", "labels"]));
+        let is_allowed = |name: &str| {
+            let is_own = OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            is_own || allowed.iter().any(|key| key.allows_label(name))
+        };
+        first_difference(&was, &is, is_allowed)
+            .map(|name| Self::Config(format!("label {name}").into()))
     }
 }
 
-fn changed_label<'a>(original: &'a ImageConfig, candidate: &'a ImageConfig) -> Option<&'a str> {
-    let (was, is) = (original.labels(["Labels"]), candidate.labels(["Labels"]));
-    let lost = was.iter().find(|(key, value)| is.get(*key) != Some(*value));
-    let is_own = |key: &str| {
-        OWN_LABELS.contains(&key) || OWN_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-    };
-    let all = candidate.labels(["Labels", "labels"]);
-    let lower_before = original.labels(["labels"]);
-    let added = all.into_iter().find(|(key, value)| {
-        was.get(key) != Some(value) && lower_before.get(key) != Some(value) && !is_own(key)
-    });
-    lost.map(|(key, _)| *key).or(added.map(|(key, _)| key))
+/// The first name, in byte order, whose value is not the same in both.
+fn first_difference<'a>(
+    was: &BTreeMap<&'a str, &'a str>,
+    is: &BTreeMap<&'a str, &'a str>,
+    is_allowed: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    let names: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
+    let mut names = names.into_iter();
+    names.find(|name| was.get(name) != is.get(name) && !is_allowed(name))
 }
 
 fn field(document: &Map<String, Value>, key: &str) -> Box<str> {
@@ -207,8 +219,8 @@ mod tests {
     fn patched() -> Value {
         let mut config = original();
         config["created"] = json!("2026-01-01T00:00:00Z");
-        config["rootfs"]["diff_ids"] = json!([id('1'), id('2'), id('3')]);
-        config["config"]["labels"] = json!({"BaseImage": "localhost/a@sha256:1"});
+        config["rootfs"]["diff_ids"] = json!([id('7'), id('8')]);
+        config["config"]["Labels"]["dev.cssc.patch.origin.name"] = json!("a");
         config["config"]
             .as_object_mut()
             .unwrap()
@@ -220,21 +232,17 @@ mod tests {
         ImageConfig::from_slice(value.to_string().as_bytes()).unwrap()
     }
 
-    fn mismatch(change: impl FnOnce(&mut Value), keeps_layers: bool) -> Option<String> {
+    fn mismatch(change: impl FnOnce(&mut Value), allowed: &[&str]) -> Option<String> {
         let mut candidate = patched();
         change(&mut candidate);
-        ImageMismatch::between_configs(&read(&original()), &read(&candidate), keeps_layers)
+        let allowed: Vec<ConfigKey> = allowed.iter().map(|key| key.parse().unwrap()).collect();
+        ImageMismatch::between_configs(&read(&original()), &read(&candidate), &allowed)
             .map(|mismatch| mismatch.to_string())
     }
 
     #[test]
-    fn what_a_patcher_does_is_the_same_image() {
-        assert_eq!(mismatch(|_| {}, true), None);
-        let label = |config: &mut Value| {
-            config["config"]["Labels"]["dev.cssc.patch.origin.name"] = json!("a");
-            config["config"]["Labels"]["BaseImage"] = json!("b");
-        };
-        assert_eq!(mismatch(label, true), None);
+    fn other_layers_under_the_same_configuration_are_the_same_image() {
+        assert_eq!(mismatch(|_| {}, &[]), None);
     }
 
     #[test]
@@ -262,27 +270,48 @@ mod tests {
                 "its `Cmd` is not that of the original",
             ),
             (
+                |config| config["config"]["Env"] = json!(["PATH=/bin", "VERSION=2"]),
+                "its `variable VERSION` is not that of the original",
+            ),
+            (
                 |config| config["config"]["Labels"]["team"] = json!("db"),
                 "its `label team` is not that of the original",
             ),
             (
-                |config| config["config"]["labels"]["team"] = json!("db"),
+                |config| config["config"]["labels"] = json!({"BaseImage": "x"}),
+                "its `label BaseImage` is not that of the original",
+            ),
+            (
+                |config| config["config"]["Labels"] = json!({}),
                 "its `label team` is not that of the original",
-            ),
-            (
-                |config| config["config"]["Labels"]["other"] = json!("x"),
-                "its `label other` is not that of the original",
-            ),
-            (
-                |config| config["rootfs"]["diff_ids"] = json!([id('1'), id('3')]),
-                "it does not begin with the layers of the original",
             ),
         ];
         for (change, text) in cases {
-            assert_eq!(mismatch(change, true).as_deref(), Some(text));
+            assert_eq!(mismatch(change, &[]).as_deref(), Some(text));
         }
-        let squash: Change = |config| config["rootfs"]["diff_ids"] = json!([id('9')]);
-        assert_eq!(mismatch(squash, false), None, "where layers need not stay");
+    }
+
+    #[test]
+    fn what_is_allowed_may_differ_and_nothing_else() {
+        let change = |config: &mut Value| {
+            config["config"]["Env"] = json!(["PATH=/bin", "VERSION=2"]);
+            config["config"]["Labels"]["org.example.build"] = json!("7");
+        };
+        assert_eq!(
+            mismatch(change, &["env:VERSION", "label:org.example.*"]),
+            None
+        );
+        for allowed in [
+            &["env:VERSION"][..],
+            &["label:org.example.*"],
+            &["env:*", "label:org.example"],
+            &["label:VERSION", "env:org.example.*"],
+        ] {
+            assert!(mismatch(change, allowed).is_some(), "{allowed:?}");
+        }
+        for wrong in ["", "label:", "user", "env:A*B", "Label:a", "env:a\n"] {
+            assert!(wrong.parse::<ConfigKey>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -301,11 +330,14 @@ mod tests {
 
     #[test]
     fn labels_are_found_in_both_spellings() {
-        let config = read(&patched());
+        let mut config = original();
+        config["config"]["labels"] = json!({"BaseImage": "localhost/a@sha256:1"});
+        let config = read(&config);
         assert_eq!(config.label("BaseImage"), Some("localhost/a@sha256:1"));
         assert_eq!(config.label("team"), Some("web"));
         assert_eq!(config.label("none"), None);
         assert_eq!(config.platform().unwrap().to_string(), "linux/arm64/v8");
         assert!(config.begins_with(&read(&original())));
+        assert!(!read(&patched()).begins_with(&read(&original())));
     }
 }

@@ -1,12 +1,14 @@
 //! Whether a patched candidate is still the image that it was made from.
 
 mod config;
+mod config_key;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use config::{ImageConfig, ImageConfigError};
+pub use config_key::{ConfigKey, ConfigKeyError};
 
 use super::{ImageOs, PackageChanges, ScanReport};
 
@@ -45,9 +47,6 @@ pub enum ImageMismatch {
     /// It is run in another way: the field of the configuration, or the label.
     #[error("its `{0}` is not that of the original")]
     Config(Box<str>),
-    /// Its lowest layers are not those of the original.
-    #[error("it does not begin with the layers of the original")]
-    Layers,
     /// The scanner finds no packages in it, but in the original.
     #[error("the scanner finds no packages in it")]
     NoPackages,

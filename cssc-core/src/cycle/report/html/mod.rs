@@ -42,7 +42,6 @@ impl fmt::Display for ReportPage<'_> {
             cycles.push(report.figures());
             history::write(&cycles, f)?;
             images(report, f)?;
-            write_residue(report, f)?;
         }
         let version = env!("CARGO_PKG_VERSION");
         writeln!(
@@ -255,18 +254,4 @@ fn write_left_out(left_out: &[&ImageReport], f: &mut fmt::Formatter<'_>) -> fmt:
         writeln!(f, "<tr><td>{}</td><td>{reason}</td></tr>", Text(name))?;
     }
     writeln!(f, "</tbody></table></div>\n</section>")
-}
-
-fn write_residue(report: &CycleReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if report.residue.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        f,
-        "<section id=\"left-behind\">\n<h2>Left behind in the registry</h2>\n<ul>"
-    )?;
-    for tag in &report.residue {
-        writeln!(f, "<li>{}</li>", Text(tag.to_string()))?;
-    }
-    writeln!(f, "</ul>\n</section>")
 }
