@@ -5,7 +5,7 @@ use cssc_core::Digest;
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// A digest that is made piece by piece, in the algorithm of the one it is to be compared with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Hasher {
     /// SHA-256.
     Sha256(Sha256),

@@ -69,8 +69,7 @@ async fn readable(asked: &Asked, digest: &Digest) -> Result<Option<Descriptor>, 
         return Ok(reachable);
     }
     let (store, name) = (Arc::clone(&asked.service.store), digest.clone());
-    let held = blocking(move || store.blob(&name)).await;
-    let held = held.map_err(|error| RelayFailure::Disk(error.to_string()))?;
+    let held = blocking(move || store.blob(&name)).await?;
     let pushed = held.map(|held| Descriptor {
         media_type: String::new(),
         digest: digest.clone(),
@@ -118,8 +117,8 @@ async fn open(asked: &Asked, blob: &Descriptor) -> Result<Opened, Refusal> {
         let origin = Arc::clone(&asked.place.origin);
         let (service, login) = (Arc::clone(&asked.service), Arc::clone(&asked.login));
         let of = blob.clone();
-        let found = blocking(move || fetch::find(&service, &login, &origin, &of)).await;
-        let coming = match found.map_err(|error| RelayFailure::Disk(error.to_string()))?? {
+        let found = blocking(move || fetch::find(&service, &login, &origin, &of)).await?;
+        let coming = match found? {
             Found::NoRoom => return Ok(Opened::Passed(blob.clone())),
             Found::Held(held) => {
                 return Ok(Opened::Source(Source {
@@ -212,7 +211,8 @@ impl Source {
                 .unwrap_or(PIECE)
                 .min(PIECE);
             let file = Arc::clone(&self.file);
-            let piece = blocking(move || read_at(&file, at, length)).await??;
+            let piece = blocking(move || read_at(&file, at, length)).await;
+            let piece = piece.map_err(io::Error::other)??;
             let read = piece.len();
             if login.is_revoked() || sender.send(Ok(piece.into())).await.is_err() {
                 return Err(io::ErrorKind::ConnectionAborted.into());

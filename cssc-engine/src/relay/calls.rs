@@ -9,6 +9,8 @@ use cssc_registry::{RegistryClient, RegistryError, Repository};
 use std::collections::HashMap;
 use tokio::sync::{Semaphore, watch};
 
+use super::failure::RelayError;
+
 /// How many calls of registries are made at the same time. One may take as long as the registry
 /// does; the disk has threads beside them.
 const CALLS: usize = 16;
@@ -64,19 +66,17 @@ impl Calls {
             let _permit = permit;
             ask(&*origin.client, &origin.repository)
         });
-        match asked.await {
-            Ok(answer) => answer,
-            Err(error) => Err(RegistryError::unavailable(error.to_string())),
-        }
+        let unfinished = |_| RegistryError::unavailable("the work was not finished");
+        asked.await.map_err(unfinished)?
     }
 }
 
-/// Does what blocks.
+/// Does what blocks; fails only when that panics or the relay ends.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
+) -> Result<T, RelayError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| io::Error::other("the work was not finished"))
+    done.map_err(|_| RelayError::Disk(io::Error::other("the work was not finished")))
 }
 
 /// Work whose result several wait for, and that is done once.

@@ -9,7 +9,7 @@ use cssc_registry::{BlobReader, Descriptor, Digest, RegistryError};
 use tokio::sync::watch;
 
 use super::calls::Origin;
-use super::failure::RelayFailure;
+use super::failure::{RelayError, RelayFailure};
 use super::figures;
 use super::grants::LoginState;
 use super::service::Service;
@@ -119,13 +119,12 @@ pub(super) fn find(
     let Ok(room) = service.store.room(blob.size) else {
         return Ok(Found::NoRoom);
     };
-    let disk = |error: std::io::Error| RelayFailure::Disk(error.to_string());
-    let partial = service.store.partial().map_err(disk)?;
+    let partial = service.store.partial().map_err(RelayError::Disk)?;
     let (sender, progress) = watch::channel(Progress::Opening);
     let fetch = Arc::new(Fetch {
         origin: Arc::clone(origin),
         blob: blob.clone(),
-        file: Arc::new(partial.reader().map_err(disk)?),
+        file: Arc::new(partial.reader().map_err(RelayError::Disk)?),
         progress,
         wanted: Mutex::default(),
     });
@@ -174,8 +173,7 @@ impl Running {
         let mut came: u64 = 0;
         while let Some(bytes) = read(&mut reader, &mut piece)? {
             figures::add(&self.service.counters.fetched, bytes.len());
-            let written = partial.write(bytes);
-            written.map_err(|error| RelayFailure::Disk(error.to_string()))?;
+            partial.write(bytes).map_err(RelayError::Disk)?;
             let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             came = came.saturating_add(length);
             // The last of it is given when all of it is held.
@@ -194,6 +192,7 @@ impl Running {
         Ok(())
     }
 
+    /// Says why it ends, for when it is dropped.
     fn fail(&mut self, failure: RelayFailure) {
         self.failure = failure;
     }

@@ -11,7 +11,6 @@ use hyper::{Request, StatusCode};
 
 use super::answer::{Answer, CONTENT_DIGEST, Refusal, answer, set};
 use super::calls::blocking;
-use super::failure::{RelayError, RelayFailure};
 use super::references::{References, stated_type};
 use super::service::{Asked, FetchedManifest};
 use super::store::Claim;
@@ -264,11 +263,10 @@ async fn store(asked: &Asked, digest: &Digest, manifest: Manifest) -> Result<(),
     };
     let (store, name) = (Arc::clone(&asked.service.store), digest.clone());
     let added = blocking(move || store.add_manifest(&name, &manifest, claim)).await;
-    let added = added.unwrap_or_else(|error| Err(RelayError::Disk(error)));
-    added.map_err(|error| {
+    added.flatten().map_err(|error| {
         if claim == Claim::Login {
             asked.login.pushed().manifests.remove(digest);
         }
-        RelayFailure::from(error).into()
+        error.into()
     })
 }

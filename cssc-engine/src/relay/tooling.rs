@@ -6,7 +6,6 @@ use cssc_registry::{RegistryClient, RegistryError, Repository};
 
 use super::answer::Refusal;
 use super::calls::{Origin, blocking};
-use super::failure::RelayFailure;
 use super::grants::{LoginState, Place};
 use super::service::Service;
 use crate::relay::Registry;
@@ -70,8 +69,7 @@ pub(super) async fn place(
     if !images.may_read(&host, &repository) {
         return Err(unknown());
     }
-    let asked = blocking(move || images.registry(&host)).await;
-    let client = asked.map_err(|error| RelayFailure::Disk(error.to_string()))??;
+    let client = blocking(move || images.registry(&host)).await??;
     let origin = Origin {
         name: name.as_str().to_owned(),
         client,

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use super::answer::{Answer, CONTENT_DIGEST, Refusal, answer, set};
 use super::calls::blocking;
-use super::failure::{RelayError, RelayFailure};
+use super::failure::RelayError;
 use super::manifests::{PATIENCE, is_elsewhere};
 use super::range::number;
 use super::route::parameter;
@@ -70,10 +70,7 @@ impl Content {
 
     fn is(&self, digest: &Digest) -> std::io::Result<bool> {
         if digest.algorithm() == "sha256" {
-            let Hasher::Sha256(hasher) = &self.hasher else {
-                return Ok(false);
-            };
-            return Ok(Hasher::Sha256(hasher.clone()).is(digest));
+            return Ok(self.hasher.clone().is(digest));
         }
         has_digest(self.partial.reader()?, digest)
     }
@@ -114,8 +111,7 @@ impl Upload {
                     let _turn = turn;
                     upload.with(|content| content.write(&piece))
                 });
-                let written = written.await;
-                written.unwrap_or_else(|error| Err(RelayError::Disk(error)))?;
+                written.await.flatten()?;
             }
             if asked.login.is_revoked() {
                 return Err(unknown());
@@ -163,8 +159,7 @@ pub(super) async fn begin(asked: &Asked, request: Request<Incoming>) -> Result<A
         return Err(too_many());
     }
     let store = Arc::clone(&asked.service.store);
-    let content = blocking(move || Content::new(&store)).await;
-    let content = content.unwrap_or_else(|error| Err(RelayError::Disk(error)))?;
+    let content = blocking(move || Content::new(&store)).await.flatten()?;
     let upload = Upload {
         turn: Arc::default(),
         content: Arc::new(Mutex::new(content)),
@@ -286,8 +281,7 @@ fn created(asked: &Asked, digest: &Digest) -> Answer {
 /// Takes what came, if it is what the digest says.
 async fn finish(asked: &Asked, upload: Upload, digest: &Digest) -> Result<Answer, Refusal> {
     let (by, name) = (asked.clone(), digest.clone());
-    let taken = blocking(move || take(&by, upload, &name)).await;
-    taken.map_err(RelayError::Disk)??;
+    blocking(move || take(&by, upload, &name)).await??;
     Ok(created(asked, digest))
 }
 
@@ -313,7 +307,7 @@ fn take(asked: &Asked, upload: Upload, digest: &Digest) -> Result<(), Refusal> {
         .service
         .store
         .add_blob(digest, partial, size, room, claim);
-    added.map_err(RelayFailure::from)?;
+    added?;
     let is_first = asked.login.pushed().blobs.insert(digest.clone());
     if is_new && !is_first {
         // The same came twice at the same time, and was claimed twice.

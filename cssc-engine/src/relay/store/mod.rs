@@ -80,10 +80,9 @@ impl Store {
             "blobs/sha512",
             "manifests/sha256",
             "manifests/sha512",
+            "kept",
+            "partial",
         ] {
-            private::make_folder(&folder.join(part))?;
-        }
-        for part in ["kept", "partial"] {
             private::make_folder(&folder.join(part))?;
         }
         let found = scan::scan(folder)?;
